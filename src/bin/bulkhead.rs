@@ -1,0 +1,5 @@
+//! The OCI runtime's command line.
+
+fn main() -> std::process::ExitCode {
+    bulkhead::cli::main()
+}
