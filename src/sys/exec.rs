@@ -1,0 +1,91 @@
+//! Executing a program. All but [`Words::new`] may run in the child.
+
+use std::ffi::{CStr, CString, c_char};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+
+use super::done;
+
+/// Arguments or environment as `execve(2)` takes them, ready before the clone.
+#[derive(Debug)]
+pub struct Words {
+    strings: Vec<CString>,
+    pointers: Vec<*const c_char>,
+}
+
+impl Words {
+    pub fn new(strings: Vec<CString>) -> Self {
+        // A CString's bytes are on the heap and stay there when the vector of CStrings moves.
+        let mut pointers: Vec<_> = strings.iter().map(|s| s.as_ptr()).collect();
+        pointers.push(std::ptr::null());
+        Self { strings, pointers }
+    }
+
+    pub fn strings(&self) -> &[CString] {
+        &self.strings
+    }
+}
+
+/// Executes `path`; comes back only with the reason why not.
+pub fn execute(path: &CStr, args: &Words, env: &Words) -> Errno {
+    // SAFETY: both lists end in null, and hold pointers to strings that end in NUL and live as long.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execve,
+            path.as_ptr(),
+            args.pointers.as_ptr(),
+            env.pointers.as_ptr(),
+        )
+    };
+    Errno::last()
+}
+
+/// Executes the file behind `file` (`execveat(2)` with `AT_EMPTY_PATH`).
+pub fn execute_file(file: BorrowedFd<'_>, args: &Words, env: &Words) -> Errno {
+    // SAFETY: as in `execute`; the path is a static empty string.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            args.pointers.as_ptr(),
+            env.pointers.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    Errno::last()
+}
+
+/// Whether this process, as the user it is now, may execute `path` (`faccessat2(2)`, Linux 5.8).
+pub fn may_execute(path: &CStr) -> Result<(), Errno> {
+    // SAFETY: `path` ends in NUL and outlives the call.
+    done(unsafe {
+        libc::syscall(
+            libc::SYS_faccessat2,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::X_OK,
+            libc::AT_EACCESS,
+        )
+    })
+}
+
+/// Closes at exec every descriptor from `first` on (`close_range(2)`, the flag Linux 5.11).
+pub fn close_at_exec(first: u32) -> Result<(), Errno> {
+    // SAFETY: takes only numbers; nothing is closed now.
+    done(unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    })
+}
+
+/// Makes `to` another name of `from`, open over exec (`dup3(2)`); `EINVAL` where they are the same.
+pub fn duplicate(from: BorrowedFd<'_>, to: i32) -> Result<(), Errno> {
+    // SAFETY: takes only numbers; the caller owns the number `to`.
+    done(unsafe { libc::syscall(libc::SYS_dup3, from.as_raw_fd(), to, 0) })
+}

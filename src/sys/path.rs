@@ -1,0 +1,210 @@
+//! Names that are resolved under a descriptor. All may run in the child.
+
+use std::ffi::CStr;
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+
+use super::{checked, done};
+
+/// How `openat2(2)` treats what it meets on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolve {
+    /// `dir` is the root: links and `..` stay below it, magic links are refused.
+    InRoot,
+    /// As `InRoot`, and a link is refused (`ELOOP`).
+    InRootNoLinks,
+    /// Neither links nor another mount: what was checked is what is opened.
+    Beneath,
+    /// As the caller's own root sees it.
+    Host,
+}
+
+/// The working directory, where a call wants a descriptor.
+pub const HERE: BorrowedFd<'static> = {
+    // SAFETY: AT_FDCWD is no descriptor that could be closed.
+    unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) }
+};
+
+/// Opens `path` under `dir`. `flags` are those of `open(2)`; `O_CLOEXEC` is added.
+pub fn open(
+    dir: BorrowedFd<'_>,
+    path: &CStr,
+    flags: libc::c_int,
+    resolve: Resolve,
+) -> Result<OwnedFd, Errno> {
+    // SAFETY: open_how is plain numbers, for which zero is valid.
+    let mut how: libc::open_how = unsafe { MaybeUninit::zeroed().assume_init() };
+    how.flags = u64::from((flags | libc::O_CLOEXEC).cast_unsigned());
+    how.resolve = match resolve {
+        Resolve::InRoot => libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS,
+        Resolve::InRootNoLinks => libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_SYMLINKS,
+        Resolve::Beneath => {
+            libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_XDEV
+        }
+        Resolve::Host => 0,
+    };
+    loop {
+        // SAFETY: `path` ends in NUL, `how` is whole and its size is passed; both outlive the call.
+        let fd = unsafe {
+            libc::syscall(
+                libc::SYS_openat2,
+                dir.as_raw_fd(),
+                path.as_ptr(),
+                &raw const how,
+                size_of::<libc::open_how>(),
+            )
+        };
+        match checked(fd) {
+            // A rename elsewhere raced with `..` under RESOLVE_IN_ROOT: openat2(2) says try again.
+            Err(Errno::EAGAIN) => {}
+            Err(errno) => return Err(errno),
+            Ok(fd) => {
+                let fd = RawFd::try_from(fd).map_err(|_| Errno::EMFILE)?;
+                // SAFETY: the kernel has just made this descriptor for us alone.
+                return Ok(unsafe { OwnedFd::from_raw_fd(fd) });
+            }
+        }
+    }
+}
+
+pub fn make_dir(dir: BorrowedFd<'_>, name: &CStr, mode: libc::mode_t) -> Result<(), Errno> {
+    // SAFETY: `name` ends in NUL and outlives the call.
+    done(unsafe { libc::syscall(libc::SYS_mkdirat, dir.as_raw_fd(), name.as_ptr(), mode) })
+}
+
+/// Makes a node; `mode` holds its kind (`S_IFCHR` …) and permission bits.
+pub fn make_node(
+    dir: BorrowedFd<'_>,
+    name: &CStr,
+    mode: libc::mode_t,
+    device: libc::dev_t,
+) -> Result<(), Errno> {
+    // The system call takes the 32-bit form of a device number, which holds every number the
+    // kernel has (12 and 20 bits).
+    let device = u32::try_from(device).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: `name` ends in NUL and outlives the call.
+    done(unsafe {
+        libc::syscall(
+            libc::SYS_mknodat,
+            dir.as_raw_fd(),
+            name.as_ptr(),
+            mode,
+            device,
+        )
+    })
+}
+
+pub fn make_link(target: &CStr, dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    // SAFETY: both strings end in NUL and outlive the call.
+    done(unsafe {
+        libc::syscall(
+            libc::SYS_symlinkat,
+            target.as_ptr(),
+            dir.as_raw_fd(),
+            name.as_ptr(),
+        )
+    })
+}
+
+/// Changes the owner of what `fd` refers to; an `O_PATH` descriptor serves.
+pub fn set_owner(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> Result<(), Errno> {
+    // SAFETY: the path is a static empty string.
+    done(unsafe {
+        libc::syscall(
+            libc::SYS_fchownat,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            uid,
+            gid,
+            libc::AT_EMPTY_PATH,
+        )
+    })
+}
+
+/// Reads the link `name`; how many bytes of `target` it filled.
+pub fn read_link(dir: BorrowedFd<'_>, name: &CStr, target: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: `name` ends in NUL, and `target` is writable for its whole length.
+    checked(unsafe {
+        libc::syscall(
+            libc::SYS_readlinkat,
+            dir.as_raw_fd(),
+            name.as_ptr(),
+            target.as_mut_ptr(),
+            target.len(),
+        )
+    })
+}
+
+/// What `fd` refers to, without following anything.
+pub fn stat(fd: BorrowedFd<'_>) -> Result<libc::stat, Errno> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: `stat` has room for one; the path is a static empty string.
+    let result = unsafe {
+        libc::fstatat(
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            stat.as_mut_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    Errno::result(result)?;
+    // SAFETY: the call succeeded, so it has filled the whole of it.
+    Ok(unsafe { stat.assume_init() })
+}
+
+/// Which kind of filesystem `fd` lies on (`*_SUPER_MAGIC`).
+pub fn filesystem(fd: BorrowedFd<'_>) -> Result<libc::c_long, Errno> {
+    let mut stat = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: `stat` has room for one.
+    Errno::result(unsafe { libc::fstatfs(fd.as_raw_fd(), stat.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so it has filled the whole of it.
+    Ok(unsafe { stat.assume_init() }.f_type)
+}
+
+/// Whether the mount that `fd` was opened through is read-only. Not for the child.
+pub fn on_readonly_mount(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let mut stat = MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: `stat` has room for one.
+    Errno::result(unsafe { libc::fstatvfs(fd.as_raw_fd(), stat.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so it has filled the whole of it.
+    Ok(unsafe { stat.assume_init() }.f_flag & libc::ST_RDONLY != 0)
+}
+
+/// Writes all of `bytes` in one call, as the files of proc and cgroup want it.
+pub fn write_once(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Errno> {
+    // SAFETY: `bytes` is readable for its whole length.
+    let written = checked(unsafe {
+        libc::syscall(libc::SYS_write, fd.as_raw_fd(), bytes.as_ptr(), bytes.len())
+    })?;
+    if written == bytes.len() {
+        Ok(())
+    } else {
+        Err(Errno::EIO)
+    }
+}
+
+/// Makes `fd` the working directory.
+pub fn enter(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: takes only a number.
+    done(unsafe { libc::syscall(libc::SYS_fchdir, fd.as_raw_fd()) })
+}
+
+pub fn change_dir(path: &CStr) -> Result<(), Errno> {
+    // SAFETY: `path` ends in NUL and outlives the call.
+    done(unsafe { libc::syscall(libc::SYS_chdir, path.as_ptr()) })
+}
+
+/// Makes the working directory the root (`chroot(".")`), for roots that cannot be pivoted to.
+pub fn chroot_here() -> Result<(), Errno> {
+    // SAFETY: the path is static.
+    done(unsafe { libc::syscall(libc::SYS_chroot, c".".as_ptr()) })
+}
+
+/// The working directory as the kernel names it; it does not start with `/` when it lies outside
+/// the root (getcwd(2), "(unreachable)").
+pub fn working_dir(path: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: `path` is writable for its whole length.
+    checked(unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len()) })
+}

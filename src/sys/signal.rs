@@ -1,0 +1,134 @@
+//! Signals, and the processes they go to.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr::{null, null_mut};
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use super::done;
+
+/// A set of signals, as the kernel counts them: signal n is bit n - 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mask(pub u64);
+
+impl Mask {
+    pub const ALL: Self = Self(u64::MAX);
+    pub const NONE: Self = Self(0);
+}
+
+/// Blocks exactly the signals in `mask`; the mask before. May run in the child.
+pub fn set_mask(mask: Mask) -> Result<Mask, Errno> {
+    let mut old = 0u64;
+    // SAFETY: both sets are eight bytes long, which is passed.
+    done(unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const mask.0,
+            &raw mut old,
+            8,
+        )
+    })?;
+    Ok(Mask(old))
+}
+
+/// The default action for `signal` again. May run in the child.
+pub fn set_default(signal: i32) -> Result<(), Errno> {
+    // SAFETY: sigaction is numbers and pointers, for which zero is valid: SIG_DFL, no flags.
+    let action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    // SAFETY: `action` outlives the call; the old one is not asked for.
+    Errno::result(unsafe { libc::sigaction(signal, &raw const action, null_mut()) }).map(drop)
+}
+
+/// A descriptor from which blocked signals of `mask` are read (`signalfd(2)`), without waiting.
+pub fn descriptor(mask: Mask) -> Result<OwnedFd, Errno> {
+    let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+    // SAFETY: the set is eight bytes long, which is passed.
+    let fd = unsafe { libc::syscall(libc::SYS_signalfd4, -1, &raw const mask.0, 8, flags) };
+    let fd = i32::try_from(super::checked(fd)?).map_err(|_| Errno::EMFILE)?;
+    // SAFETY: the call succeeded: the descriptor is new and ours.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The next signal that waits in `descriptor`; `None` where there is none.
+pub fn next(descriptor: BorrowedFd<'_>) -> Result<Option<i32>, Errno> {
+    let mut record = MaybeUninit::<libc::signalfd_siginfo>::uninit();
+    // SAFETY: there is room for one record.
+    let count = unsafe {
+        libc::read(
+            descriptor.as_raw_fd(),
+            record.as_mut_ptr().cast(),
+            size_of::<libc::signalfd_siginfo>(),
+        )
+    };
+    match Errno::result(count) {
+        Err(Errno::EAGAIN) => Ok(None),
+        Err(errno) => Err(errno),
+        // SAFETY: signalfd gives whole records.
+        Ok(_) => Ok(Some(
+            unsafe { record.assume_init() }.ssi_signo.cast_signed(),
+        )),
+    }
+}
+
+/// A descriptor of the process `pid`; `ESRCH` when there is none.
+pub fn open_process(pid: Pid) -> Result<OwnedFd, Errno> {
+    // SAFETY: takes only numbers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
+    let fd = i32::try_from(super::checked(fd)?).map_err(|_| Errno::EMFILE)?;
+    // SAFETY: the call succeeded: the descriptor is new and ours.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sends `signal` (0 only asks) to the process behind `process`, which cannot be another by now.
+pub fn send(process: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
+    // SAFETY: no siginfo is passed.
+    done(unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            process.as_raw_fd(),
+            signal,
+            null::<u8>(),
+            0,
+        )
+    })
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With this exit code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+/// Waits for the end of a child of ours and takes its status. `None`: `patient` was false and it
+/// still runs. `ECHILD`: not a child, or already reaped.
+pub fn wait(process: BorrowedFd<'_>, patient: bool) -> Result<Option<Ended>, Errno> {
+    let mut record = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let flags = libc::WEXITED | if patient { 0 } else { libc::WNOHANG };
+    let id = process.as_raw_fd().cast_unsigned();
+    loop {
+        // SAFETY: there is room for one record.
+        let result =
+            Errno::result(unsafe { libc::waitid(libc::P_PIDFD, id, record.as_mut_ptr(), flags) });
+        match result {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+            Ok(_) => break,
+        }
+    }
+    // SAFETY: it was zero, and waitid has filled it where a child had ended.
+    let (record, status) = unsafe {
+        let record = record.assume_init();
+        (record, record.si_status())
+    };
+    Ok(match (record.si_signo, record.si_code) {
+        (0, _) => None,
+        (_, libc::CLD_EXITED) => Some(Ended::Code(status)),
+        _ => Some(Ended::Signal(status)),
+    })
+}
