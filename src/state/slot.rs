@@ -1,0 +1,211 @@
+//! A container's directory under the state root, held under its lock.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, Flock, OFlag, openat, renameat};
+use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use super::Error;
+use super::record::{Record, VERSION};
+use crate::spec::Id;
+
+const RECORD: &CStr = c"state.json";
+const NEW_RECORD: &CStr = c".state.json.new";
+
+/// All that a container's directory may hold. [`Slot::remove`] knows no other names, so that a wrong
+/// `--root` cannot make it remove somebody's files.
+const ENTRIES: [&CStr; 3] = [RECORD, NEW_RECORD, c"exec.fifo"];
+
+/// A container's directory with the exclusive lock on it. Everything is done through the directory's
+/// descriptor, whatever its path has come to name.
+///
+/// The lock is a flock(2): it belongs to the open file, so a cloned child has it too until it closes
+/// [`Slot::lock_fd`], and dropping the slot releases it for both.
+#[derive(Debug)]
+pub struct Slot {
+    dir: Flock<OwnedFd>,
+    root: OwnedFd,
+    id: Id,
+    path: PathBuf,
+}
+
+impl Slot {
+    pub(super) fn new(dir: Flock<OwnedFd>, root: OwnedFd, id: Id, path: PathBuf) -> Self {
+        Self {
+            dir,
+            root,
+            id,
+            path,
+        }
+    }
+
+    pub fn id(&self) -> &Id {
+        &self.id
+    }
+
+    /// The descriptor that holds the lock; it also names the directory.
+    pub fn lock_fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// The directory's path when it was opened: for messages, and for what must be told to others.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the record. [`Error::Missing`] when the creator was killed before it wrote one.
+    pub fn record(&self) -> Result<Record, Error> {
+        read_record(self.dir.as_fd(), &self.path)
+    }
+
+    /// Replaces the record. A reader sees the old one or the new one, whole.
+    pub fn save(&self, record: &Record) -> Result<(), Error> {
+        let text = serde_json::to_vec(record).map_err(|source| Error::Encode {
+            path: self.path.join("state.json"),
+            source,
+        })?;
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let create = || {
+            openat(
+                &*self.dir,
+                NEW_RECORD,
+                flags,
+                Mode::from_bits_truncate(0o600),
+            )
+        };
+        let file = match create() {
+            // Left by a writer that was killed; we hold the lock, so nobody writes it now.
+            Err(Errno::EEXIST) => {
+                self.unlink(NEW_RECORD)?;
+                create()
+            }
+            opened => opened,
+        };
+        let file = file.map_err(|source| self.fault("create the new record", source))?;
+        File::from(file).write_all(&text).map_err(|e| {
+            let errno = Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+            self.fault("write the new record", errno)
+        })?;
+        renameat(&*self.dir, NEW_RECORD, &*self.dir, RECORD)
+            .map_err(|source| self.fault("replace the record", source))
+    }
+
+    /// Removes the record and the directory, and releases the lock.
+    ///
+    /// An entry that is not ours, and a directory by the name of one, stays, and the directory with
+    /// it: that is an error.
+    pub fn remove(self) -> Result<(), Error> {
+        for entry in ENTRIES {
+            self.unlink(entry)?;
+        }
+        // The directory may have been replaced by its owner since it was locked.
+        if !self.is_linked()? {
+            return Ok(());
+        }
+        match unlinkat(&self.root, self.id.as_str(), UnlinkatFlags::RemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(source) => Err(self.fault("remove the directory", source)),
+        }
+    }
+
+    /// Releases the lock and keeps the record.
+    pub fn unlock(self) {}
+
+    /// Whether the directory that is locked is still the one by this name.
+    pub(super) fn is_linked(&self) -> Result<bool, Error> {
+        let own = fstat(&*self.dir).map_err(|source| self.fault("look at", source))?;
+        match fstatat(&self.root, self.id.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(named) => Ok((named.st_dev, named.st_ino) == (own.st_dev, own.st_ino)),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(source) => Err(self.fault("look at", source)),
+        }
+    }
+
+    /// Whether a creator got as far as its first record.
+    pub(super) fn has_record(&self) -> Result<bool, Error> {
+        match fstatat(&*self.dir, RECORD, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(source) => Err(self.fault("look for the record", source)),
+        }
+    }
+
+    fn unlink(&self, entry: &CStr) -> Result<(), Error> {
+        match unlinkat(&*self.dir, entry, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(source) => Err(Error::Call {
+                path: self.path.join(entry.to_string_lossy().as_ref()),
+                act: "remove",
+                source,
+            }),
+        }
+    }
+
+    fn fault(&self, act: &'static str, source: Errno) -> Error {
+        Error::Call {
+            path: self.path.clone(),
+            act,
+            source,
+        }
+    }
+}
+
+/// Reads `state.json` of the directory `dir`; `path` is for messages.
+pub(super) fn read_record(dir: BorrowedFd<'_>, path: &Path) -> Result<Record, Error> {
+    let fault = |act, source| Error::Call {
+        path: path.join("state.json"),
+        act,
+        source,
+    };
+    // O_NONBLOCK: somebody's fifo by that name must not hold us up.
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let file = match openat(dir, RECORD, flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::ENOENT) => return Err(Error::Missing),
+        Err(source) => return Err(fault("open", source)),
+    };
+    let stat = fstat(&file).map_err(|e| fault("look at", e))?;
+    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
+        return Err(fault("read", Errno::EINVAL));
+    }
+    let mut text = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0) + 1);
+    File::from(file).read_to_end(&mut text).map_err(|e| {
+        let errno = Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+        fault("read", errno)
+    })?;
+    parse(&text, path)
+}
+
+fn parse(text: &[u8], path: &Path) -> Result<Record, Error> {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        version: u32,
+    }
+    let path = path.join("state.json");
+    // A later layout may fail to be ours in any field: its version says why.
+    let version = |source| match serde_json::from_slice::<Head>(text) {
+        Ok(head) if head.version != VERSION => Error::Version {
+            path: path.clone(),
+            found: head.version,
+        },
+        _ => Error::Damaged {
+            path: path.clone(),
+            source,
+        },
+    };
+    let record: Record = serde_json::from_slice(text).map_err(version)?;
+    if record.version != VERSION {
+        return Err(Error::Version {
+            path,
+            found: record.version,
+        });
+    }
+    Ok(record)
+}
