@@ -1,0 +1,3 @@
+//! The system calls of `floor` and `stopwatch`, with safe signatures.
+
+pub mod calls;
