@@ -33,10 +33,10 @@ pub enum Error {
     #[error("container does not exist")]
     Missing,
     /// Not JSON, half of it, or not our layout.
-    #[error("{path}: not the record of a container: {source}")]
+    #[error("{path}: not the record of a container: {cause}")]
     Damaged {
         path: PathBuf,
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
     #[error(
         "{path}: record version {found}, this program reads {}",
@@ -44,15 +44,15 @@ pub enum Error {
     )]
     Version { path: PathBuf, found: u32 },
     /// Only a path that is not UTF-8 cannot be written.
-    #[error("{path}: cannot be written as JSON: {source}")]
+    #[error("{path}: cannot be written as JSON: {cause}")]
     Encode {
         path: PathBuf,
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
-    #[error("{path}: {act}: {}", .source.desc())]
+    #[error("{path}: {act}: {}", .errno.desc().to_ascii_lowercase())]
     Call {
         path: PathBuf,
         act: &'static str,
-        source: Errno,
+        errno: Errno,
     },
 }

@@ -66,9 +66,9 @@ impl Slot {
 
     /// Replaces the record. A reader sees the old one or the new one, whole.
     pub fn save(&self, record: &Record) -> Result<(), Error> {
-        let text = serde_json::to_vec(record).map_err(|source| Error::Encode {
+        let text = serde_json::to_vec(record).map_err(|cause| Error::Encode {
             path: self.path.join("state.json"),
-            source,
+            cause,
         })?;
         let flags =
             OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -88,13 +88,13 @@ impl Slot {
             }
             opened => opened,
         };
-        let file = file.map_err(|source| self.fault("create the new record", source))?;
+        let file = file.map_err(|errno| self.fault("create the new record", errno))?;
         File::from(file).write_all(&text).map_err(|e| {
             let errno = Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
             self.fault("write the new record", errno)
         })?;
         renameat(&*self.dir, NEW_RECORD, &*self.dir, RECORD)
-            .map_err(|source| self.fault("replace the record", source))
+            .map_err(|errno| self.fault("replace the record", errno))
     }
 
     /// Removes the record and the directory, and releases the lock.
@@ -111,7 +111,7 @@ impl Slot {
         }
         match unlinkat(&self.root, self.id.as_str(), UnlinkatFlags::RemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(source) => Err(self.fault("remove the directory", source)),
+            Err(errno) => Err(self.fault("remove the directory", errno)),
         }
     }
 
@@ -120,11 +120,11 @@ impl Slot {
 
     /// Whether the directory that is locked is still the one by this name.
     pub(super) fn is_linked(&self) -> Result<bool, Error> {
-        let own = fstat(&*self.dir).map_err(|source| self.fault("look at", source))?;
+        let own = fstat(&*self.dir).map_err(|errno| self.fault("look at", errno))?;
         match fstatat(&self.root, self.id.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(named) => Ok((named.st_dev, named.st_ino) == (own.st_dev, own.st_ino)),
             Err(Errno::ENOENT) => Ok(false),
-            Err(source) => Err(self.fault("look at", source)),
+            Err(errno) => Err(self.fault("look at", errno)),
         }
     }
 
@@ -133,43 +133,43 @@ impl Slot {
         match fstatat(&*self.dir, RECORD, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
             Err(Errno::ENOENT) => Ok(false),
-            Err(source) => Err(self.fault("look for the record", source)),
+            Err(errno) => Err(self.fault("look for the record", errno)),
         }
     }
 
     fn unlink(&self, entry: &CStr) -> Result<(), Error> {
         match unlinkat(&*self.dir, entry, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(source) => Err(Error::Call {
+            Err(errno) => Err(Error::Call {
                 path: self.path.join(entry.to_string_lossy().as_ref()),
                 act: "remove",
-                source,
+                errno,
             }),
         }
     }
 
-    fn fault(&self, act: &'static str, source: Errno) -> Error {
+    fn fault(&self, act: &'static str, errno: Errno) -> Error {
         Error::Call {
             path: self.path.clone(),
             act,
-            source,
+            errno,
         }
     }
 }
 
 /// Reads `state.json` of the directory `dir`; `path` is for messages.
 pub(super) fn read_record(dir: BorrowedFd<'_>, path: &Path) -> Result<Record, Error> {
-    let fault = |act, source| Error::Call {
+    let fault = |act, errno| Error::Call {
         path: path.join("state.json"),
         act,
-        source,
+        errno,
     };
     // O_NONBLOCK: somebody's fifo by that name must not hold us up.
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let file = match openat(dir, RECORD, flags, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::ENOENT) => return Err(Error::Missing),
-        Err(source) => return Err(fault("open", source)),
+        Err(errno) => return Err(fault("open", errno)),
     };
     let stat = fstat(&file).map_err(|e| fault("look at", e))?;
     if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
@@ -190,14 +190,14 @@ fn parse(text: &[u8], path: &Path) -> Result<Record, Error> {
     }
     let path = path.join("state.json");
     // A later layout may fail to be ours in any field: its version says why.
-    let version = |source| match serde_json::from_slice::<Head>(text) {
+    let version = |errno| match serde_json::from_slice::<Head>(text) {
         Ok(head) if head.version != VERSION => Error::Version {
             path: path.clone(),
             found: head.version,
         },
         _ => Error::Damaged {
             path: path.clone(),
-            source,
+            cause,
         },
     };
     let record: Record = serde_json::from_slice(text).map_err(version)?;

@@ -45,7 +45,7 @@ impl Store {
             let made = match mkdirat(&root, id.as_str(), Mode::from_bits_truncate(0o711)) {
                 Ok(()) => true,
                 Err(Errno::EEXIST) => false,
-                Err(source) => return Err(self.fault(id, "make the directory", source)),
+                Err(errno) => return Err(self.fault(id, "make the directory", errno)),
             };
             // Whoever may have taken over our new directory will write a record or go away.
             let wait = if made {
@@ -57,7 +57,7 @@ impl Store {
                 Ok(slot) => slot,
                 Err(Error::Missing) => continue,
                 Err(Error::Call {
-                    source: Errno::EWOULDBLOCK,
+                    errno: Errno::EWOULDBLOCK,
                     ..
                 }) => return Err(Error::Exists),
                 Err(e) => return Err(e),
@@ -102,10 +102,10 @@ impl Store {
             Err(e) => return Err(e),
         };
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let fault = |source| Error::Call {
+        let fault = |errno| Error::Call {
             path: self.root.clone(),
             act: "read the directory",
-            source,
+            errno,
         };
         let mut dir = Dir::openat(&root, c".", flags, Mode::empty()).map_err(fault)?;
         let mut ids = Vec::new();
@@ -142,7 +142,7 @@ impl Store {
             .map_err(|e| Error::Call {
                 path: self.root.clone(),
                 act: "make the directory",
-                source: Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
+                errno: Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
             })?;
         self.open_root()
     }
@@ -152,10 +152,10 @@ impl Store {
         match open(&self.root, flags, Mode::empty()) {
             Ok(root) => Ok(root),
             Err(Errno::ENOENT) => Err(Error::Missing),
-            Err(source) => Err(Error::Call {
+            Err(errno) => Err(Error::Call {
                 path: self.root.clone(),
                 act: "open",
-                source,
+                errno,
             }),
         }
     }
@@ -165,7 +165,7 @@ impl Store {
         match openat(root, id.as_str(), flags, Mode::empty()) {
             Ok(dir) => Ok(dir),
             Err(Errno::ENOENT) => Err(Error::Missing),
-            Err(source) => Err(self.fault(id, "open", source)),
+            Err(errno) => Err(self.fault(id, "open", errno)),
         }
     }
 
@@ -178,16 +178,16 @@ impl Store {
                     return Ok(Slot::new(locked, root, id.clone(), path));
                 }
                 Err((unlocked, Errno::EINTR)) => dir = unlocked,
-                Err((_, source)) => return Err(self.fault(id, "lock", source)),
+                Err((_, errno)) => return Err(self.fault(id, "lock", errno)),
             }
         }
     }
 
-    fn fault(&self, id: &Id, act: &'static str, source: Errno) -> Error {
+    fn fault(&self, id: &Id, act: &'static str, errno: Errno) -> Error {
         Error::Call {
             path: self.root.join(id.as_str()),
             act,
-            source,
+            errno,
         }
     }
 }

@@ -290,7 +290,7 @@ fn remove_touches_nothing_but_its_own_entries() {
     fs::write(path.join("precious"), "kept").unwrap();
     let error = slot.remove().unwrap_err().to_string();
     assert!(
-        error.ends_with("/a: remove the directory: Directory not empty"),
+        error.ends_with("/a: remove the directory: directory not empty"),
         "{error}"
     );
     assert_eq!(fs::read_to_string(path.join("precious")).unwrap(), "kept");
