@@ -190,7 +190,7 @@ fn parse(text: &[u8], path: &Path) -> Result<Record, Error> {
     }
     let path = path.join("state.json");
     // A later layout may fail to be ours in any field: its version says why.
-    let version = |errno| match serde_json::from_slice::<Head>(text) {
+    let version = |cause| match serde_json::from_slice::<Head>(text) {
         Ok(head) if head.version != VERSION => Error::Version {
             path: path.clone(),
             found: head.version,
