@@ -46,17 +46,8 @@ pub enum Arch {
 pub struct Flags {
     /// Log every action but allow.
     pub log: bool,
-    /// Leave speculation as it is (`SECCOMP_FILTER_FLAG_SPEC_ALLOW`).
-    pub speculate: Speculate,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Speculate {
-    #[default]
-    No,
-    Yes,
-    /// The document has no flags at all: runc then asks for it where the kernel has it (4.17).
-    IfKernelKnows,
+    /// Leave speculation as it is (`SECCOMP_FILTER_FLAG_SPEC_ALLOW`, Linux 4.17).
+    pub spec_allow: bool,
 }
 
 /// One entry of `linux.seccomp.syscalls`: all its conditions hold for a call, or it is not about it.
@@ -279,17 +270,19 @@ fn archs(listed: &[oci::Arch]) -> Result<Vec<Arch>, Error> {
 
 fn flags(listed: Option<&[oci::LinuxSeccompFilterFlag]>) -> Result<Flags, Error> {
     use oci::LinuxSeccompFilterFlag as F;
+    // runc asks for it where the document has no flags at all, since the mitigation that a filter
+    // otherwise brings costs more than it protects.
     let Some(listed) = listed else {
         return Ok(Flags {
             log: false,
-            speculate: Speculate::IfKernelKnows,
+            spec_allow: true,
         });
     };
     let mut flags = Flags::default();
     for (at, flag) in listed.iter().enumerate() {
         match flag {
             F::SeccompFilterFlagLog => flags.log = true,
-            F::SeccompFilterFlagSpecAllow => flags.speculate = Speculate::Yes,
+            F::SeccompFilterFlagSpecAllow => flags.spec_allow = true,
             F::SeccompFilterFlagTsync => {}
             // Means something only for who waits for the answer of a listener.
             F::SeccompFilterFlagWaitKillableRecv => {
@@ -352,4 +345,143 @@ fn condition(arg: &oci::LinuxSeccompArg) -> Result<Condition, Reason> {
         },
     };
     Ok(Condition { argument, compare })
+}
+
+#[cfg(test)]
+impl Profile {
+    /// The profile of the value of `linux.seccomp`, and what is wrong with it in words.
+    pub(crate) fn from_json(text: &str) -> Result<Self, String> {
+        let document: oci::LinuxSeccomp =
+            serde_json::from_str(text).map_err(|error| error.to_string())?;
+        Self::try_from(&document).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_named_by_its_path() {
+        for (json, fault) in [
+            (
+                r#"{"defaultAction": "SCMP_ACT_NOTIFY"}"#,
+                "linux.seccomp.defaultAction: not supported yet: SCMP_ACT_NOTIFY",
+            ),
+            (
+                r#"{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 4096}"#,
+                "linux.seccomp.defaultErrnoRet: 4096 is no errno: the largest is 4095",
+            ),
+            (
+                r#"{"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/agent.sock"}"#,
+                "linux.seccomp.listenerPath: not supported yet: SCMP_ACT_NOTIFY",
+            ),
+            (
+                r#"{"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x"}"#,
+                "linux.seccomp.listenerMetadata: not supported yet: SCMP_ACT_NOTIFY",
+            ),
+            (
+                r#"{"defaultAction": "SCMP_ACT_ALLOW",
+                    "architectures": ["SCMP_ARCH_X86", "SCMP_ARCH_NATIVE"]}"#,
+                "linux.seccomp.architectures[1]: an architecture must be named: SCMP_ARCH_NATIVE is none",
+            ),
+            (
+                r#"{"defaultAction": "SCMP_ACT_ALLOW",
+                    "flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]}"#,
+                "linux.seccomp.flags[0]: not supported yet: SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+            ),
+            (
+                r#"{"defaultAction": "SCMP_ACT_ALLOW",
+                    "syscalls": [{"names": [], "action": "SCMP_ACT_LOG"}]}"#,
+                "linux.seccomp.syscalls[0].names: a rule names at least one system call",
+            ),
+            (
+                r#"{"defaultAction": "SCMP_ACT_ALLOW",
+                    "syscalls": [{"names": ["read", ""], "action": "SCMP_ACT_LOG"}]}"#,
+                "linux.seccomp.syscalls[0].names[1]: the name of a system call is empty",
+            ),
+            (
+                r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+                    {"names": ["read"], "action": "SCMP_ACT_LOG"},
+                    {"names": ["read"], "action": "SCMP_ACT_NOTIFY"}]}"#,
+                "linux.seccomp.syscalls[1].action: not supported yet: SCMP_ACT_NOTIFY",
+            ),
+            (
+                r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+                    {"names": ["read"], "action": "SCMP_ACT_TRACE", "errnoRet": 65536}]}"#,
+                "linux.seccomp.syscalls[0].errnoRet: 65536 does not fit into the 16 bits that a tracer is given",
+            ),
+            (
+                r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+                    {"names": ["read"], "action": "SCMP_ACT_LOG", "args": [
+                        {"index": 5, "value": 0, "op": "SCMP_CMP_EQ"},
+                        {"index": 6, "value": 0, "op": "SCMP_CMP_EQ"}]}]}"#,
+                "linux.seccomp.syscalls[0].args[1].index: a system call has the arguments 0 to 5, not 6",
+            ),
+        ] {
+            assert_eq!(Profile::from_json(json), Err(fault.into()), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_document_that_says_something_unknown_is_refused() {
+        for json in [
+            r#"{}"#,
+            r#"{"syscalls": []}"#,
+            r#"{"defaultAction": ""}"#,
+            r#"{"defaultAction": "SCMP_ACT_PERMIT"}"#,
+            r#"{"defaultAction": "scmp_act_allow"}"#,
+            r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_Z80"]}"#,
+            r#"{"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_X"]}"#,
+            r#"{"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": -1}"#,
+            r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"action": "SCMP_ACT_LOG"}]}"#,
+            r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"]}]}"#,
+            r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+                {"names": ["read"], "action": "SCMP_ACT_LOG", "args": [
+                    {"index": 0, "value": 0, "op": "SCMP_CMP_ODD"}]}]}"#,
+            r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+                {"names": ["read"], "action": "SCMP_ACT_LOG", "args": [{"index": 0, "value": 0}]}]}"#,
+        ] {
+            assert!(Profile::from_json(json).is_err(), "{json}");
+        }
+    }
+
+    /// Every name that `features` prints is taken, and no action or operator is left out.
+    #[test]
+    fn what_features_lists_is_taken() {
+        let profile = |json: String| Profile::from_json(&json);
+        for action in ACTIONS {
+            profile(format!(r#"{{"defaultAction": "{action}"}}"#)).unwrap();
+        }
+        for arch in ARCHS {
+            profile(format!(
+                r#"{{"defaultAction": "SCMP_ACT_LOG", "architectures": ["{arch}"]}}"#
+            ))
+            .unwrap();
+        }
+        for flag in FLAGS {
+            profile(format!(
+                r#"{{"defaultAction": "SCMP_ACT_LOG", "flags": ["{flag}"]}}"#
+            ))
+            .unwrap();
+        }
+        for operator in OPERATORS {
+            profile(format!(
+                r#"{{"defaultAction": "SCMP_ACT_LOG", "syscalls": [{{"names": ["read"],
+                    "action": "SCMP_ACT_TRAP",
+                    "args": [{{"index": 0, "value": 1, "op": "{operator}"}}]}}]}}"#
+            ))
+            .unwrap();
+        }
+    }
+
+    #[test]
+    fn architectures_of_other_kernels_are_left_out() {
+        let profile = Profile::from_json(
+            r#"{"defaultAction": "SCMP_ACT_LOG",
+                "architectures": ["SCMP_ARCH_S390X", "SCMP_ARCH_ARM", "SCMP_ARCH_ARM"]}"#,
+        );
+        assert_eq!(profile.unwrap().archs, [Arch::Arm]);
+    }
 }

@@ -1,0 +1,281 @@
+//! Names of system calls and their numbers.
+
+use crate::spec::seccomp::Arch;
+
+/// One call a line, sorted by name: its numbers on x86_64, x86, x32 (without bit 30), aarch64 and
+/// arm, `-` where it has none. Up to Linux 6.18; from the kernel's unistd headers, with the calls
+/// that left the kernel and ARM's private ones.
+const TABLE: &str = include_str!("calls.txt");
+
+/// Bit 30 of the number, set in every call of the x32 ABI.
+pub(super) const X32_BIT: u32 = 0x4000_0000;
+
+const COLUMNS: usize = 5;
+
+/// A line of the table, read when this program is compiled: an array of pairs of name and numbers
+/// would need a relocation for each of the names at every start.
+#[derive(Clone, Copy)]
+struct Line {
+    /// Where in `TABLE` the name is.
+    start: u16,
+    len: u8,
+    numbers: [u32; COLUMNS],
+}
+
+const ABSENT: u32 = u32::MAX;
+
+static LINES: [Line; count_lines(TABLE.as_bytes())] = read_lines(TABLE.as_bytes());
+
+const fn count_lines(text: &[u8]) -> usize {
+    let mut lines = 0;
+    let mut at = 0;
+    while at < text.len() {
+        lines += (text[at] == b'\n') as usize;
+        at += 1;
+    }
+    lines
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "evaluated by the compiler, and checked by the assertions"
+)]
+const fn read_lines<const N: usize>(text: &[u8]) -> [Line; N] {
+    assert!(text.len() <= u16::MAX as usize);
+    let mut lines = [Line {
+        start: 0,
+        len: 0,
+        numbers: [ABSENT; COLUMNS],
+    }; N];
+    let mut at = 0;
+    let mut line = 0;
+    while line < N {
+        let start = at;
+        while text[at] != b' ' {
+            at += 1;
+        }
+        assert!(at - start <= u8::MAX as usize);
+        lines[line].start = start as u16;
+        lines[line].len = (at - start) as u8;
+        let mut column = 0;
+        while column < COLUMNS {
+            at += 1;
+            let mut number = 0;
+            while text[at] != b' ' && text[at] != b'\n' {
+                number = match text[at] {
+                    b'-' => ABSENT,
+                    digit => number * 10 + (digit - b'0') as u32,
+                };
+                at += 1;
+            }
+            lines[line].numbers[column] = number;
+            column += 1;
+        }
+        assert!(text[at] == b'\n');
+        at += 1;
+        line += 1;
+    }
+    lines
+}
+
+impl Line {
+    fn name(&self) -> &'static str {
+        &TABLE[usize::from(self.start)..][..usize::from(self.len)]
+    }
+}
+
+/// A call that some architecture has, or had.
+#[derive(Clone, Copy)]
+pub(super) struct Call(&'static Line);
+
+impl Call {
+    pub(super) fn find(name: &str) -> Option<Self> {
+        LINES
+            .binary_search_by(|line| line.name().cmp(name))
+            .ok()
+            .map(|at| Self(&LINES[at]))
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        self.0.name()
+    }
+
+    /// The number as a filter sees it: on x32 with its bit.
+    pub(super) fn number(self, arch: Arch) -> Option<u32> {
+        let (column, bit) = match arch {
+            Arch::X86_64 => (0, 0),
+            Arch::X86 => (1, 0),
+            Arch::X32 => (2, X32_BIT),
+            Arch::Aarch64 => (3, 0),
+            Arch::Arm => (4, 0),
+        };
+        let number = self.0.numbers[column];
+        (number != ABSENT).then_some(number | bit)
+    }
+
+    /// How 32-bit x86 programs may make this call besides by its own number.
+    pub(super) fn multiplexed(self) -> Option<Multiplexed> {
+        let name = self.name();
+        let find = |list: &[(&str, u32)]| {
+            let at = list
+                .binary_search_by(|(known, _)| (*known).cmp(name))
+                .ok()?;
+            Some(list[at].1)
+        };
+        find(SOCKETCALL)
+            .map(Multiplexed::Socketcall)
+            .or_else(|| find(IPC).map(Multiplexed::Ipc))
+    }
+}
+
+/// The first argument by which `socketcall(2)` or `ipc(2)` is told to make another call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Multiplexed {
+    Socketcall(u32),
+    Ipc(u32),
+}
+
+impl Multiplexed {
+    /// The multiplexer's name.
+    pub(super) fn made_by(self) -> Call {
+        let name = match self {
+            Self::Socketcall(_) => "socketcall",
+            Self::Ipc(_) => "ipc",
+        };
+        Call::find(name).expect("the table has both")
+    }
+}
+
+/// `SYS_*` of linux/net.h.
+const SOCKETCALL: &[(&str, u32)] = &[
+    ("accept", 5),
+    ("accept4", 18),
+    ("bind", 2),
+    ("connect", 3),
+    ("getpeername", 7),
+    ("getsockname", 6),
+    ("getsockopt", 15),
+    ("listen", 4),
+    ("recv", 10),
+    ("recvfrom", 12),
+    ("recvmmsg", 19),
+    ("recvmsg", 17),
+    ("send", 9),
+    ("sendmmsg", 20),
+    ("sendmsg", 16),
+    ("sendto", 11),
+    ("setsockopt", 14),
+    ("shutdown", 13),
+    ("socket", 1),
+    ("socketpair", 8),
+];
+
+/// The numbers of linux/ipc.h.
+const IPC: &[(&str, u32)] = &[
+    ("msgctl", 14),
+    ("msgget", 13),
+    ("msgrcv", 12),
+    ("msgsnd", 11),
+    ("semctl", 3),
+    ("semget", 2),
+    ("semop", 1),
+    ("semtimedop", 4),
+    ("shmat", 21),
+    ("shmctl", 24),
+    ("shmdt", 22),
+    ("shmget", 23),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_are_sorted_and_without_doubles() {
+        assert!(LINES.windows(2).all(|w| w[0].name() < w[1].name()));
+        assert!(SOCKETCALL.windows(2).all(|w| w[0].0 < w[1].0));
+        assert!(IPC.windows(2).all(|w| w[0].0 < w[1].0));
+        for (name, _) in SOCKETCALL.iter().chain(IPC) {
+            assert!(Call::find(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_headers() {
+        let number = |name, arch| Call::find(name).and_then(|call| call.number(arch));
+        for (name, expected) in [
+            ("read", [Some(0), Some(3), Some(X32_BIT), Some(63), Some(3)]),
+            (
+                "io_submit",
+                [
+                    Some(209),
+                    Some(248),
+                    Some(X32_BIT | 544),
+                    Some(2),
+                    Some(246),
+                ],
+            ),
+            ("socketcall", [None, Some(102), None, None, None]),
+            ("clock_gettime64", [None, Some(403), None, None, Some(403)]),
+            ("set_tls", [None, None, None, None, Some(0xf_0005)]),
+            (
+                "clone3",
+                [
+                    Some(435),
+                    Some(435),
+                    Some(X32_BIT | 435),
+                    Some(435),
+                    Some(435),
+                ],
+            ),
+            ("uprobe", [Some(336), None, Some(X32_BIT | 336), None, None]),
+            (
+                "file_setattr",
+                [
+                    Some(469),
+                    Some(469),
+                    Some(X32_BIT | 469),
+                    Some(469),
+                    Some(469),
+                ],
+            ),
+            (
+                "mseal",
+                [
+                    Some(462),
+                    Some(462),
+                    Some(X32_BIT | 462),
+                    Some(462),
+                    Some(462),
+                ],
+            ),
+            ("no_such_call", [None; 5]),
+        ] {
+            let archs = [Arch::X86_64, Arch::X86, Arch::X32, Arch::Aarch64, Arch::Arm];
+            assert_eq!(archs.map(|arch| number(name, arch)), expected, "{name}");
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn numbers_agree_with_libc() {
+        for (name, number) in [
+            ("accept4", libc::SYS_accept4),
+            ("execveat", libc::SYS_execveat),
+            ("faccessat2", libc::SYS_faccessat2),
+            ("memfd_secret", libc::SYS_memfd_secret),
+            ("futex_waitv", libc::SYS_futex_waitv),
+            ("landlock_add_rule", libc::SYS_landlock_add_rule),
+            ("mount_setattr", libc::SYS_mount_setattr),
+            ("newfstatat", libc::SYS_newfstatat),
+            ("openat2", libc::SYS_openat2),
+            ("pidfd_getfd", libc::SYS_pidfd_getfd),
+            ("rt_sigreturn", libc::SYS_rt_sigreturn),
+            ("set_mempolicy_home_node", libc::SYS_set_mempolicy_home_node),
+            ("unshare", libc::SYS_unshare),
+        ] {
+            let found = Call::find(name).and_then(|call| call.number(Arch::X86_64));
+            assert_eq!(found.map(i64::from), Some(number), "{name}");
+        }
+    }
+}
