@@ -1,1 +1,210 @@
-//! launch
+//! One clone, and what parent and child have to say to each other.
+
+mod child;
+mod copy_up;
+pub mod fault;
+pub mod hook;
+mod mounts;
+mod outside;
+mod target;
+
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use crate::plan::step::Step;
+use crate::plan::{Gate, Plan};
+use crate::sys::clone::{Clone, Forked};
+use crate::sys::report::{Fault, Progress, Report};
+use crate::sys::signal::Ended;
+use crate::sys::{channel, clone, signal};
+use child::{Child, Found};
+
+/// What `start` says at the gate.
+pub const GO: u8 = b'g';
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("clone a process with new namespaces ({namespaces}): {}", fault::reason(*.errno))]
+    Clone { namespaces: String, errno: Errno },
+    #[error("{act}: {}", fault::reason(*.errno))]
+    Prepare { act: &'static str, errno: Errno },
+    /// A step that did not succeed, in words.
+    #[error("{0}")]
+    Fault(String),
+    #[error("the container's process ended before it ran its program: {0}")]
+    Died(&'static str),
+}
+
+/// What the process is given beside its plan.
+#[derive(Debug, Default)]
+pub struct Equipment<'a> {
+    /// The cgroup v2 directory it is born in.
+    pub group: Option<BorrowedFd<'a>>,
+    /// Where `start` will knock, for plans that wait for it.
+    pub listener: Option<BorrowedFd<'a>>,
+    /// A lock on a file belongs to all copies of its descriptor: the child closes its own.
+    pub lock: Option<OwnedFd>,
+}
+
+/// A process that is carrying out its plan.
+#[derive(Debug)]
+pub struct Launched {
+    pub pid: Pid,
+    pub pidfd: OwnedFd,
+    channel: OwnedFd,
+    report: Report,
+    state: Option<std::fs::File>,
+}
+
+/// What the parent hears.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The child waits at a gate.
+    At(Gate),
+    /// The child executes its program, waits for `start`, or has ended.
+    Silent,
+}
+
+fn prepare(act: &'static str) -> impl Fn(Errno) -> Error {
+    move |errno| Error::Prepare { act, errno }
+}
+
+/// Clones the process and lets it begin. The caller is the only thread of its process.
+pub fn launch(plan: &Plan, equipment: Equipment<'_>) -> Result<Launched, Error> {
+    let waits = equipment.listener.is_some();
+    let (report, page) = if waits {
+        let (report, page) = Report::to_be_passed().map_err(prepare("make the report page"))?;
+        (report, Some(page))
+    } else {
+        (
+            Report::new().map_err(prepare("make the report page"))?,
+            None,
+        )
+    };
+    let state = if plan.steps.iter().any(|step| matches!(step, Step::Hook(_))) {
+        Some(outside::memory_file().map_err(prepare("make the state file of hooks"))?)
+    } else {
+        None
+    };
+    let (ours, theirs) = channel::pair().map_err(prepare("make the channel to the container"))?;
+
+    let lived = outside::enter(&plan.birth)?;
+    let what = Clone {
+        namespaces: plan.birth.namespaces,
+        group: equipment.group,
+    };
+    let forked = clone::clone(&what);
+    if let Ok(Forked::Child) = forked {
+        child::clean_slate();
+        // What belongs to the runtime: its end of the channel, so that its death is heard, and the
+        // lock.
+        drop(ours);
+        drop(equipment.lock);
+        let start = equipment.listener.zip(page.as_ref().map(AsFd::as_fd));
+        Child {
+            plan,
+            channel: theirs.as_fd(),
+            report: &report,
+            start,
+            state: state.as_ref().map(AsFd::as_fd),
+            found: Found::default(),
+        }
+        .run();
+    }
+    outside::leave(lived)?;
+    match forked {
+        Ok(Forked::Parent { pid, pidfd }) => Ok(Launched {
+            pid,
+            pidfd,
+            channel: ours,
+            report,
+            state,
+        }),
+        Ok(Forked::Child) => clone::end(1),
+        Err(errno) => {
+            let kinds: Vec<_> = crate::plan::step::kinds(plan.birth.namespaces).collect();
+            Err(Error::Clone {
+                namespaces: kinds.join(", "),
+                errno,
+            })
+        }
+    }
+}
+
+impl Launched {
+    /// Waits for what the child does next.
+    pub fn next(&self) -> Result<Event, Error> {
+        let byte = channel::receive(self.channel.as_fd())
+            .map_err(prepare("hear from the container's process"))?;
+        Ok(byte
+            .and_then(Gate::from_byte)
+            .map_or(Event::Silent, Event::At))
+    }
+
+    /// Lets the child pass a gate, now or when it comes to it. A child that is gone needs none.
+    pub fn open_gate(&self) {
+        let _ = channel::send(self.channel.as_fd(), GO);
+    }
+
+    /// What hooks that the child runs will read on their standard input.
+    pub fn tell_hooks(&mut self, state: &str) -> Result<(), Error> {
+        let Some(file) = &mut self.state else {
+            return Ok(());
+        };
+        let written = file.set_len(0).and_then(|()| {
+            std::io::Seek::rewind(file)?;
+            file.write_all(state.as_bytes())
+        });
+        let errno = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+        written
+            .map_err(errno)
+            .map_err(prepare("write the state file of hooks"))
+    }
+
+    /// After silence: whether the child did what was planned. Reaps it where it did not.
+    pub fn outcome(&self, plan: &Plan) -> Result<(), Error> {
+        let progress = self.report.read();
+        if progress == Progress::Executing {
+            return Ok(());
+        }
+        let ended = signal::wait(self.pidfd.as_fd(), true).unwrap_or(None);
+        judge(&progress, ended, |fault| describe(plan, fault))
+    }
+
+    /// Ends the process and takes its status; one that is gone is fine.
+    pub fn kill(&self) {
+        let _ = signal::send(self.pidfd.as_fd(), libc::SIGKILL);
+        let _ = signal::wait(self.pidfd.as_fd(), true);
+    }
+}
+
+/// The sentence for a fault: the plan has the words.
+fn describe(plan: &Plan, found: &Fault) -> String {
+    match plan.steps.get(found.step as usize) {
+        Some(step) => fault::words(step, found),
+        None => format!(
+            "step {}: {}",
+            found.step,
+            fault::reason(Errno::from_raw(found.number))
+        ),
+    }
+}
+
+/// What the shared page of a silent child means. `ended` is how it ended, where that is known.
+pub fn judge(
+    progress: &Progress,
+    ended: Option<Ended>,
+    describe: impl FnOnce(&Fault) -> String,
+) -> Result<(), Error> {
+    match (progress, ended) {
+        (Progress::Executing, _) => Ok(()),
+        (Progress::Stopped(fault), _) => Err(Error::Fault(describe(fault))),
+        (Progress::Working, Some(Ended::Signal(number))) => Err(Error::Died(
+            nix::sys::signal::Signal::try_from(number).map_or("a signal", |s| s.as_str()),
+        )),
+        (Progress::Working, _) => Err(Error::Died("the runtime was gone")),
+    }
+}

@@ -1,3 +1,144 @@
-//! plan
+//! [`Container`] and [`Host`] to [`Plan`]: whatever can be decided, opened, compiled or allocated
+//! before the clone is done here. A plan is a list, and printing it is the dry run.
 
+mod devices;
+mod groups;
+mod home;
+pub mod host;
+mod namespaces;
+mod process;
+mod root;
 pub mod seccomp;
+pub mod step;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+use crate::spec::Container;
+use crate::spec::container::{IdMaps, Namespace, TimeOffsets};
+use crate::spec::units::Id;
+
+pub use host::Host;
+pub use step::{Gate, Step};
+
+/// What is to be done, in order.
+#[derive(Debug)]
+pub struct Plan {
+    pub birth: Birth,
+    pub steps: Vec<Step>,
+}
+
+/// What the process is born with: the part of the runtime, not of the child.
+#[derive(Debug, Default)]
+pub struct Birth {
+    /// `CLONE_NEW*`
+    pub namespaces: u64,
+    /// Joined by the runtime: it holds for children only (pid_namespaces(7)).
+    pub join_pid: Option<step::Join>,
+    /// For a new time namespace, which must have its offsets before anybody lives in it.
+    pub clocks: Option<TimeOffsets>,
+    /// Written by the runtime from outside.
+    pub id_maps: Option<IdMaps>,
+    /// Written by the runtime, where the child in its user namespace may not.
+    pub oom_score: Option<i32>,
+}
+
+/// What the caller of the runtime asked for, beside the document.
+#[derive(Clone, Debug)]
+pub struct Wishes {
+    pub id: Id,
+    /// `create` stops before the program, `run` does not.
+    pub await_start: bool,
+    pub no_pivot: bool,
+    pub no_new_keyring: bool,
+    /// How many descriptors after stderr the program gets.
+    pub preserve_fds: u32,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("linux.seccomp: {0}")]
+    Seccomp(#[from] seccomp::Error),
+    #[error("open the {kind} namespace {path}: {errno}")]
+    OpenNamespace {
+        kind: &'static str,
+        path: String,
+        errno: Errno,
+    },
+    #[error("{path} is no {kind} namespace")]
+    NotTheNamespace { kind: &'static str, path: String },
+    #[error("clone the mounts at {path}: {errno}")]
+    CloneTree { path: PathBuf, errno: Errno },
+    #[error("open the root filesystem {path}: {errno}")]
+    OpenRoot { path: PathBuf, errno: Errno },
+    #[error(
+        "linux.namespaces: a new pid namespace in a joined user namespace is not supported yet"
+    )]
+    PidInJoinedUser,
+}
+
+/// Makes the plan of a container's first process.
+pub fn plan(container: &Container, host: &Host, wishes: &Wishes) -> Result<Plan, Error> {
+    let mut planner = Planner {
+        container,
+        host,
+        wishes,
+        birth: Birth::default(),
+        steps: Vec::with_capacity(96),
+    };
+    planner.namespaces()?;
+    planner.push(Step::NewSession);
+    planner.keyring();
+    if container.namespaces.mount == Namespace::New {
+        planner.root()?;
+    } else {
+        planner.hook_steps();
+    }
+    planner.identity();
+    planner.process()?;
+    Ok(Plan {
+        birth: planner.birth,
+        steps: planner.steps,
+    })
+}
+
+/// A plan that grows; each file of this module adds its part.
+struct Planner<'a> {
+    container: &'a Container,
+    host: &'a Host,
+    wishes: &'a Wishes,
+    birth: Birth,
+    steps: Vec<Step>,
+}
+
+impl Planner<'_> {
+    fn push(&mut self, step: Step) {
+        self.steps.push(step);
+    }
+
+    /// Whether the container's root is not the host's.
+    fn has_user_namespace(&self) -> bool {
+        self.container.namespaces.user != Namespace::Share
+    }
+}
+
+impl Plan {
+    /// What the runtime itself does, in words.
+    pub fn birth_lines(&self) -> Vec<String> {
+        self.birth.lines()
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in self.birth_lines() {
+            writeln!(f, " -  {line}")?;
+        }
+        for (n, step) in self.steps.iter().enumerate() {
+            writeln!(f, "{n:2}  {step}")?;
+        }
+        Ok(())
+    }
+}

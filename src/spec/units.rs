@@ -115,6 +115,15 @@ impl InRoot {
         Path::new(OsStr::from_bytes(self.0.to_bytes()))
     }
 
+    /// The directory it lies in, as bytes (empty for the root), and its last component.
+    pub fn split_last(&self) -> (&[u8], &std::ffi::CStr) {
+        let bytes = self.0.to_bytes();
+        match bytes.iter().rposition(|b| *b == b'/') {
+            Some(slash) => (&bytes[..slash], &self.0.as_c_str()[slash + 1..]),
+            None => (b"", &self.0),
+        }
+    }
+
     pub fn is_root(&self) -> bool {
         self.0.to_bytes() == b"."
     }

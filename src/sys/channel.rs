@@ -22,6 +22,24 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
     Ok((owned(ends[0])?, owned(ends[1])?))
 }
 
+/// A pipe: its reading end, which does not wait, and its writing end. May run in the child.
+pub fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let mut ends = [-1; 2];
+    // SAFETY: `ends` has room for two descriptors.
+    checked(unsafe { libc::syscall(libc::SYS_pipe2, ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    let (read, write) = (owned(ends[0])?, owned(ends[1])?);
+    // SAFETY: takes only numbers.
+    checked(unsafe {
+        libc::syscall(
+            libc::SYS_fcntl,
+            read.as_raw_fd(),
+            libc::F_SETFL,
+            libc::O_NONBLOCK,
+        )
+    })?;
+    Ok((read, write))
+}
+
 /// Sends one byte; a peer that is gone is `EPIPE`, never a signal. May run in the child.
 pub fn send(socket: BorrowedFd<'_>, byte: u8) -> Result<(), Errno> {
     // SAFETY: one byte is readable; no address is passed.

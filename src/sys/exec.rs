@@ -1,7 +1,7 @@
 //! Executing a program. All but [`Words::new`] may run in the child.
 
 use std::ffi::{CStr, CString, c_char};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 
@@ -88,4 +88,12 @@ pub fn close_at_exec(first: u32) -> Result<(), Errno> {
 pub fn duplicate(from: BorrowedFd<'_>, to: i32) -> Result<(), Errno> {
     // SAFETY: takes only numbers; the caller owns the number `to`.
     done(unsafe { libc::syscall(libc::SYS_dup3, from.as_raw_fd(), to, 0) })
+}
+
+/// A file in memory without a name in any directory (`memfd_create(2)`).
+pub fn memory_file(name: &CStr) -> Result<OwnedFd, Errno> {
+    // SAFETY: `name` ends in NUL and outlives the call.
+    let fd = Errno::result(unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) })?;
+    // SAFETY: the call succeeded: the descriptor is new and ours.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

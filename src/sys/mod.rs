@@ -11,6 +11,7 @@ pub mod exec;
 pub mod identity;
 pub mod mount;
 pub mod path;
+pub mod poll;
 pub mod process;
 pub mod report;
 pub mod seccomp;

@@ -27,6 +27,13 @@ pub const HERE: BorrowedFd<'static> = {
     unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) }
 };
 
+/// One of the three standard descriptors; a call on it says `EBADF` where it is closed.
+pub fn standard(number: u8) -> BorrowedFd<'static> {
+    // SAFETY: Rust's runtime opens 0, 1 and 2 before main where they are closed, and nothing here
+    // closes them.
+    unsafe { BorrowedFd::borrow_raw(RawFd::from(number.min(2))) }
+}
+
 /// Opens `path` under `dir`. `flags` are those of `open(2)`; `O_CLOEXEC` is added.
 pub fn open(
     dir: BorrowedFd<'_>,
@@ -108,6 +115,96 @@ pub fn make_link(target: &CStr, dir: BorrowedFd<'_>, name: &CStr) -> Result<(), 
     })
 }
 
+/// Removes a name that is no directory.
+pub fn unlink(dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    // SAFETY: `name` ends in NUL and outlives the call.
+    done(unsafe { libc::syscall(libc::SYS_unlinkat, dir.as_raw_fd(), name.as_ptr(), 0) })
+}
+
+/// Changes the mode of an open file; an `O_PATH` descriptor does not serve.
+pub fn set_mode(fd: BorrowedFd<'_>, mode: libc::mode_t) -> Result<(), Errno> {
+    // SAFETY: takes only numbers.
+    done(unsafe { libc::syscall(libc::SYS_fchmod, fd.as_raw_fd(), mode) })
+}
+
+/// Reads once; 0 at the end.
+pub fn read(fd: BorrowedFd<'_>, into: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: `into` is writable for its whole length.
+    checked(unsafe {
+        libc::syscall(
+            libc::SYS_read,
+            fd.as_raw_fd(),
+            into.as_mut_ptr(),
+            into.len(),
+        )
+    })
+}
+
+/// The next read starts at the beginning.
+pub fn rewind(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: takes only numbers.
+    done(unsafe { libc::syscall(libc::SYS_lseek, fd.as_raw_fd(), 0, libc::SEEK_SET) })
+}
+
+/// Copies what comes next of `from` to `to`; how many bytes, 0 at the end.
+pub fn send_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<usize, Errno> {
+    const MOST: usize = 1 << 30;
+    // SAFETY: without an offset, both files' own positions are used.
+    checked(unsafe {
+        libc::syscall(
+            libc::SYS_sendfile,
+            to.as_raw_fd(),
+            from.as_raw_fd(),
+            std::ptr::null::<u8>(),
+            MOST,
+        )
+    })
+}
+
+/// Names of a directory, as one call of `getdents64(2)` gives them.
+#[derive(Debug)]
+pub struct Names<'a>(&'a [u8]);
+
+/// The next names of `dir`, without `.` and `..`; empty at the end. `buffer` holds at least one
+/// entry: 280 bytes.
+pub fn read_dir<'a>(dir: BorrowedFd<'_>, buffer: &'a mut [u8]) -> Result<Names<'a>, Errno> {
+    // SAFETY: `buffer` is writable for its whole length.
+    let length = checked(unsafe {
+        libc::syscall(
+            libc::SYS_getdents64,
+            dir.as_raw_fd(),
+            buffer.as_mut_ptr(),
+            buffer.len(),
+        )
+    })?;
+    Ok(Names(&buffer[..length]))
+}
+
+impl Names<'_> {
+    /// Whether the directory has been read to its end.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'a> Iterator for Names<'a> {
+    type Item = &'a CStr;
+
+    fn next(&mut self) -> Option<&'a CStr> {
+        // struct linux_dirent64: inode and offset of 8 bytes each, a length of 2, a type of 1, and
+        // the name with its NUL.
+        loop {
+            let length = u16::from_ne_bytes([*self.0.get(16)?, *self.0.get(17)?]);
+            let (entry, rest) = self.0.split_at_checked(usize::from(length))?;
+            self.0 = rest;
+            let name = CStr::from_bytes_until_nul(entry.get(19..)?).ok()?;
+            if name != c"." && name != c".." {
+                return Some(name);
+            }
+        }
+    }
+}
+
 /// Changes the owner of what `fd` refers to; an `O_PATH` descriptor serves.
 pub fn set_owner(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> Result<(), Errno> {
     // SAFETY: the path is a static empty string.
@@ -170,6 +267,17 @@ pub fn on_readonly_mount(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     Errno::result(unsafe { libc::fstatvfs(fd.as_raw_fd(), stat.as_mut_ptr()) })?;
     // SAFETY: the call succeeded, so it has filled the whole of it.
     Ok(unsafe { stat.assume_init() }.f_flag & libc::ST_RDONLY != 0)
+}
+
+/// Whether `path` is where something is mounted (`STATX_ATTR_MOUNT_ROOT`, Linux 5.8). Not for the
+/// child.
+pub fn is_mount_root(path: &CStr) -> Result<bool, Errno> {
+    let mut stat = MaybeUninit::<libc::statx>::uninit();
+    // SAFETY: `path` ends in NUL, and `stat` has room for one.
+    Errno::result(unsafe { libc::statx(libc::AT_FDCWD, path.as_ptr(), 0, 0, stat.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so it has filled the whole of it.
+    let attributes = unsafe { stat.assume_init() }.stx_attributes;
+    Ok(attributes & libc::STATX_ATTR_MOUNT_ROOT.cast_unsigned() as u64 != 0)
 }
 
 /// Writes all of `bytes` in one call, as the files of proc and cgroup want it.

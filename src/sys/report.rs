@@ -4,7 +4,7 @@
 
 use std::ffi::CStr;
 use std::mem::size_of;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
@@ -19,7 +19,7 @@ struct Page {
     progress: AtomicU32,
     step: AtomicU32,
     call: AtomicU32,
-    errno: AtomicU32,
+    number: AtomicU32,
     note_length: AtomicU32,
     note: [AtomicU8; NOTE],
 }
@@ -29,7 +29,8 @@ struct Page {
 pub struct Fault {
     pub step: u32,
     pub call: u32,
-    pub errno: Errno,
+    /// An errno, or what the call counts in.
+    pub number: i32,
     /// The kernel's own line, where there is one.
     pub note: Vec<u8>,
 }
@@ -75,10 +76,7 @@ impl Report {
     /// A page that another process can be given by its descriptor.
     pub fn to_be_passed() -> Result<(Self, OwnedFd), Errno> {
         const NAME: &CStr = c"bulkhead-report";
-        // SAFETY: the name is static.
-        let fd = Errno::result(unsafe { libc::memfd_create(NAME.as_ptr(), libc::MFD_CLOEXEC) })?;
-        // SAFETY: the call succeeded: the descriptor is new and ours.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let fd = super::exec::memory_file(NAME)?;
         // SAFETY: takes only numbers.
         Errno::result(unsafe { libc::ftruncate(fd.as_raw_fd(), 4096) })?;
         Ok((Self::map(Some(std::os::fd::AsFd::as_fd(&fd)))?, fd))
@@ -101,12 +99,11 @@ impl Report {
     }
 
     /// Says what went wrong. May run in the child.
-    pub fn stop(&self, step: u32, call: u32, errno: Errno, note: &[u8]) {
+    pub fn stop(&self, step: u32, call: u32, number: i32, note: &[u8]) {
         let page = self.page();
         page.step.store(step, Ordering::Relaxed);
         page.call.store(call, Ordering::Relaxed);
-        page.errno
-            .store((errno as i32).cast_unsigned(), Ordering::Relaxed);
+        page.number.store(number.cast_unsigned(), Ordering::Relaxed);
         let mut length = 0;
         for (to, from) in page.note.iter().zip(note) {
             to.store(*from, Ordering::Relaxed);
@@ -128,7 +125,7 @@ impl Report {
                 Progress::Stopped(Fault {
                     step: page.step.load(Ordering::Relaxed),
                     call: page.call.load(Ordering::Relaxed),
-                    errno: Errno::from_raw(page.errno.load(Ordering::Relaxed).cast_signed()),
+                    number: page.number.load(Ordering::Relaxed).cast_signed(),
                     note: note.map(|b| b.load(Ordering::Relaxed)).collect(),
                 })
             }
@@ -156,11 +153,11 @@ mod tests {
         assert_eq!(other.read(), Progress::Working);
         page.executing();
         assert_eq!(other.read(), Progress::Executing);
-        page.stop(3, 4, Errno::ENOENT, &[b'x'; 300]);
+        page.stop(3, 4, 2, &[b'x'; 300]);
         let Progress::Stopped(fault) = other.read() else {
             panic!("no fault")
         };
-        assert_eq!((fault.step, fault.call, fault.errno), (3, 4, Errno::ENOENT));
+        assert_eq!((fault.step, fault.call, fault.number), (3, 4, 2));
         assert_eq!(fault.note, [b'x'; NOTE]);
     }
 }

@@ -1,0 +1,430 @@
+//! The child: carries out the steps of a plan, one after the other, and allocates nothing.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+
+use super::fault::{Call, Stop};
+use super::hook;
+use super::target::{Want, open_or_make};
+use crate::plan::Plan;
+use crate::plan::step::{Candidates, Gate, Node, Step};
+use crate::spec::units::InRoot;
+use crate::sys::path::{self, HERE, Resolve};
+use crate::sys::report::{NOTE, Report};
+use crate::sys::{alloc, channel, clone, exec, identity, mount, seccomp, signal};
+
+/// What the child was given and what it has found so far.
+#[derive(Debug)]
+pub(super) struct Child<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) channel: BorrowedFd<'a>,
+    pub(super) report: &'a Report,
+    /// For `start`: where it knocks, and the page that it is given.
+    pub(super) start: Option<(BorrowedFd<'a>, BorrowedFd<'a>)>,
+    /// The container's state in JSON, for hooks.
+    pub(super) state: Option<BorrowedFd<'a>>,
+    pub(super) found: Found,
+}
+
+/// What the steps leave for each other.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) root: Option<OwnedFd>,
+    /// The host's /dev/null, and an empty read-only directory that is mounted by now.
+    pub(super) null: Option<OwnedFd>,
+    pub(super) empty: Option<OwnedFd>,
+    /// A procfs that nobody else can reach.
+    proc: Option<OwnedFd>,
+    program: usize,
+    in_working_dir: bool,
+    /// The kernel's or a hook's own words about the fault.
+    pub(super) note: [u8; NOTE],
+    pub(super) note_length: usize,
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        Self {
+            root: None,
+            null: None,
+            empty: None,
+            proc: None,
+            program: 0,
+            in_working_dir: false,
+            note: [0; NOTE],
+            note_length: 0,
+        }
+    }
+}
+
+impl Child<'_> {
+    /// Ends in the program, or in a fault on the shared page.
+    pub(super) fn run(mut self) -> ! {
+        alloc::forbid();
+        let plan = self.plan;
+        for (number, step) in plan.steps.iter().enumerate() {
+            if let Err(stop) = self.carry_out(step) {
+                let note = &self.found.note[..self.found.note_length];
+                let number = u32::try_from(number).unwrap_or(u32::MAX);
+                self.report
+                    .stop(number, stop.call as u32, stop.number, note);
+                clone::end(1);
+            }
+        }
+        clone::end(0)
+    }
+
+    fn carry_out(&mut self, step: &Step) -> Result<(), Stop> {
+        match step {
+            Step::DieWithRuntime => identity::set_parent_death_signal(libc::SIGKILL)?,
+            Step::OutliveRuntime => identity::set_parent_death_signal(0)?,
+            Step::OomScore(score) => write_file(HERE, c"/proc/self/oom_score_adj", score)?,
+            Step::Join(join) => clone::join(join.namespace.as_fd(), join.kind.bit())?,
+            Step::Gate(gate) => self.pass(*gate)?,
+            Step::BecomeRoot => become_root()?,
+            Step::Unshare(kinds) => clone::unshare(*kinds)?,
+            Step::NewSession => identity::new_session()?,
+            Step::NewKeyring(name) => new_keyring(name)?,
+            Step::Propagate(flags) => mount::set_propagation(c"/", *flags)?,
+            Step::PrivateParent(path) => mount::set_propagation(path, libc::MS_PRIVATE)?,
+            Step::AttachRoot(tree) => self.attach_root(tree)?,
+            Step::Mount(mount) => self.mount(mount)?,
+            Step::Node(node) => self.make_node(node)?,
+            Step::Link { text, at, replace } => self.make_link(text, at, *replace)?,
+            Step::Mask(path) => self.mask(path)?,
+            Step::ReadOnly(path) => self.make_readonly(path)?,
+            Step::Seal { target, attributes } => {
+                let target = self.open(target)?;
+                mount::set_attributes(target.as_fd(), attributes.set, attributes.clear, 0, false)?;
+            }
+            Step::Hook(hook) => self.run_hook(hook)?,
+            Step::Pivot { shared } => self.pivot(*shared)?,
+            Step::MoveRoot => self.move_root()?,
+            Step::RootPropagation(flags) => mount::set_propagation(c"/", *flags)?,
+            Step::ReadOnlyRoot => {
+                mount::set_attributes(self.root(), libc::MOUNT_ATTR_RDONLY, 0, 0, false)?;
+            }
+            Step::Hostname(name) => identity::set_hostname(name)?,
+            Step::Domainname(name) => identity::set_domainname(name)?,
+            Step::Sysctl { path, value, .. } => self.set_sysctl(path, value)?,
+            Step::Personality(persona) => identity::set_personality(*persona)?,
+            Step::Rlimit {
+                resource,
+                soft,
+                hard,
+                ..
+            } => {
+                identity::set_rlimit(*resource, *soft, *hard)?;
+            }
+            Step::MakeWorkingDir(dir) => {
+                open_or_make(self.root(), dir.as_c_str(), Want::Dir, Resolve::InRoot)?;
+            }
+            Step::OwnPipes { uid } => own_pipes(*uid)?,
+            Step::CloseFrom(first) => exec::close_at_exec(*first)?,
+            Step::Bound(keep) => bound(*keep)?,
+            Step::BecomeUser { uid, gid, groups } => become_user(*uid, *gid, groups.as_deref())?,
+            Step::Capabilities { sets, ambient } => take_capabilities(sets, *ambient)?,
+            Step::Umask(mask) => identity::set_umask(*mask),
+            Step::EnterWorkingDir { path, again } => self.enter_working_dir(path, *again)?,
+            Step::FindProgram(candidates) => self.find_program(candidates)?,
+            Step::NoNewPrivileges => identity::set_no_new_privileges()?,
+            Step::AwaitStart => self.await_start()?,
+            Step::Seccomp(program) => {
+                seccomp::load_filter(program.instructions(), program.flags())?;
+            }
+            Step::Execute { args, env } => {
+                let candidates = self.candidates();
+                let path = candidates.get(self.found.program).ok_or(Errno::ENOENT)?;
+                self.report.executing();
+                return Err(exec::execute(path, args, env).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The root filesystem; AttachRoot comes before every step that asks.
+    pub(super) fn root(&self) -> BorrowedFd<'_> {
+        self.found.root.as_ref().map_or(HERE, AsFd::as_fd)
+    }
+
+    /// Opens what `path` names below the root.
+    pub(super) fn open(&self, path: &InRoot) -> Result<OwnedFd, Errno> {
+        path::open(self.root(), path.as_c_str(), libc::O_PATH, Resolve::InRoot)
+    }
+
+    /// Tells the runtime where we are, and waits for it.
+    fn pass(&self, gate: Gate) -> Result<(), Stop> {
+        let gone = |errno| Stop::at(Call::RuntimeGone, errno);
+        channel::send(self.channel, gate.byte()).map_err(gone)?;
+        match channel::receive(self.channel).map_err(gone)? {
+            Some(_) => Ok(()),
+            None => Err(gone(Errno::EPIPE)),
+        }
+    }
+
+    /// Lets whoever connects look, and goes on when one of them says so. From here on the
+    /// container outlives the runtime that made it.
+    fn await_start(&mut self) -> Result<(), Stop> {
+        identity::set_parent_death_signal(0)?;
+        let Some((listener, page)) = self.start else {
+            return Ok(());
+        };
+        loop {
+            let caller = channel::accept(listener)?;
+            if channel::receive(caller.as_fd()) == Ok(Some(super::GO)) {
+                channel::send_fd(caller.as_fd(), page)?;
+                // Closed by exec: its end is how `start` learns that the program runs.
+                std::mem::forget(caller);
+                return Ok(());
+            }
+        }
+    }
+
+    fn run_hook(&mut self, hook: &crate::plan::step::Hook) -> Result<(), Stop> {
+        let Some(state) = self.state else {
+            return Err(Errno::EBADF.into());
+        };
+        hook::run(
+            hook,
+            state,
+            &mut self.found.note,
+            &mut self.found.note_length,
+        )
+    }
+
+    fn make_node(&self, node: &Node) -> Result<(), Stop> {
+        let (dir, name) = self.parent(&node.at)?;
+        let mode = node.mode_word();
+        match path::make_node(dir.as_fd(), name, mode, node.device()) {
+            Ok(()) => {}
+            Err(Errno::EEXIST) => {
+                // config-linux.md: a file that is there must be the same device.
+                let there = path::open(
+                    dir.as_fd(),
+                    name,
+                    libc::O_PATH | libc::O_NOFOLLOW,
+                    Resolve::InRoot,
+                )?;
+                let stat = path::stat(there.as_fd())?;
+                let same = stat.st_mode & libc::S_IFMT == mode & libc::S_IFMT
+                    && (stat.st_rdev == node.device() || mode & libc::S_IFMT == libc::S_IFIFO);
+                return if same {
+                    Ok(())
+                } else {
+                    Err(Stop::at(Call::OtherNode, Errno::EEXIST))
+                };
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+        if (node.uid, node.gid) != (0, 0) {
+            let made = path::open(
+                dir.as_fd(),
+                name,
+                libc::O_PATH | libc::O_NOFOLLOW,
+                Resolve::InRoot,
+            )?;
+            path::set_owner(made.as_fd(), node.uid, node.gid)
+                .map_err(|errno| Stop::at(Call::SetOwner, errno))?;
+        }
+        Ok(())
+    }
+
+    fn make_link(&self, text: &CStr, at: &InRoot, replace: bool) -> Result<(), Stop> {
+        let (dir, name) = self.parent(at)?;
+        match path::make_link(text, dir.as_fd(), name) {
+            Err(Errno::EEXIST) if replace => {
+                path::unlink(dir.as_fd(), name)?;
+                path::make_link(text, dir.as_fd(), name)?;
+                Ok(())
+            }
+            Ok(()) | Err(Errno::EEXIST) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// The directory of `path`, made where it is missing, and the last component.
+    fn parent<'p>(&self, path: &'p InRoot) -> Result<(OwnedFd, &'p CStr), Stop> {
+        let (dir, name) = path.split_last();
+        let dir = super::target::open_dir(self.root(), dir)?;
+        Ok((dir, name))
+    }
+
+    fn pivot(&mut self, shared: bool) -> Result<(), Stop> {
+        let old = if shared {
+            Some(path::open(
+                HERE,
+                c"/",
+                libc::O_PATH | libc::O_DIRECTORY,
+                Resolve::Host,
+            )?)
+        } else {
+            None
+        };
+        path::enter(self.root())?;
+        mount::pivot_to_here()?;
+        if let Some(old) = old {
+            // Its unmounting must not be seen by the host, which shares it.
+            path::enter(old.as_fd())?;
+            mount::set_propagation(c".", libc::MS_SLAVE | libc::MS_REC)?;
+        }
+        mount::detach(c".")?;
+        path::change_dir(c"/")?;
+        Ok(())
+    }
+
+    fn move_root(&mut self) -> Result<(), Stop> {
+        path::enter(self.root())?;
+        mount::move_to(c".", c"/")?;
+        path::chroot_here()?;
+        path::change_dir(c"/")?;
+        Ok(())
+    }
+
+    /// Written through a procfs of our own: what is mounted in the container may lie
+    /// (CVE-2025-52881).
+    fn set_sysctl(&mut self, name: &CStr, value: &CStr) -> Result<(), Stop> {
+        if self.found.proc.is_none() {
+            let fs = mount::fsopen(c"proc")?;
+            mount::create(fs.as_fd())?;
+            self.found.proc = Some(mount::fsmount(fs.as_fd(), 0)?);
+        }
+        let proc = self.found.proc.as_ref().map_or(HERE, AsFd::as_fd);
+        let file = path::open(proc, name, libc::O_WRONLY, Resolve::Beneath)?;
+        path::write_once(file.as_fd(), value.to_bytes())?;
+        Ok(())
+    }
+
+    fn enter_working_dir(&mut self, path: &CStr, again: bool) -> Result<(), Stop> {
+        if self.found.in_working_dir {
+            return Ok(());
+        }
+        match path::change_dir(path) {
+            Err(Errno::EACCES) if !again => return Ok(()),
+            entered => entered?,
+        }
+        // CVE-2024-21626: a path through /proc/self/fd may lead back to the host.
+        let mut name = [0; libc::PATH_MAX as usize];
+        let length = path::working_dir(&mut name)?;
+        if length == 0 || name[0] != b'/' {
+            return Err(Stop::at(Call::OutsideRoot, Errno::ENOENT));
+        }
+        self.found.in_working_dir = true;
+        Ok(())
+    }
+
+    fn candidates(&self) -> &[std::ffi::CString] {
+        self.plan
+            .steps
+            .iter()
+            .rev()
+            .find_map(|step| match step {
+                Step::FindProgram(program) => Some(program.candidates.as_slice()),
+                _ => None,
+            })
+            .unwrap_or_default()
+    }
+
+    fn find_program(&mut self, program: &Candidates) -> Result<(), Stop> {
+        let mut worst = Stop::from(Errno::ENOENT);
+        for (number, path) in program.candidates.iter().enumerate() {
+            match may_execute(path) {
+                Ok(()) => {
+                    self.found.program = number;
+                    return Ok(());
+                }
+                Err(stop) => worst = stop,
+            }
+        }
+        Err(worst)
+    }
+}
+
+fn may_execute(path: &CStr) -> Result<(), Stop> {
+    exec::may_execute(path)?;
+    let file = path::open(HERE, path, libc::O_PATH, Resolve::Host)?;
+    match path::stat(file.as_fd())?.st_mode & libc::S_IFMT {
+        libc::S_IFDIR => Err(Stop::at(Call::Directory, Errno::EACCES)),
+        _ => Ok(()),
+    }
+}
+
+fn write_file(dir: BorrowedFd<'_>, path: &CStr, text: &CStr) -> Result<(), Errno> {
+    let file = path::open(dir, path, libc::O_WRONLY, Resolve::Host)?;
+    path::write_once(file.as_fd(), text.to_bytes())
+}
+
+fn become_root() -> Result<(), Stop> {
+    identity::set_gid(0).map_err(|errno| Stop::at(Call::SetGid, errno))?;
+    identity::set_uid(0).map_err(|errno| Stop::at(Call::SetUid, errno))
+}
+
+/// A kernel without keys has none to protect; the keys' quota of a user may be used up, and then
+/// the caller's keyring must not be shared: that is an error.
+fn new_keyring(name: &CStr) -> Result<(), Stop> {
+    match identity::new_keyring(name) {
+        Err(Errno::ENOSYS) => Ok(()),
+        made => made.map_err(Stop::from),
+    }
+}
+
+/// Pipes belong to who made them, and /dev/stdout is opened anew through /proc: give them to the
+/// container's user. Files and terminals stay whose they are.
+fn own_pipes(uid: u32) -> Result<(), Stop> {
+    for number in 0..3 {
+        let fd = path::standard(number);
+        let Ok(stat) = path::stat(fd) else { continue };
+        if stat.st_mode & libc::S_IFMT == libc::S_IFIFO && stat.st_uid != uid {
+            match path::set_owner(fd, uid, stat.st_gid) {
+                // Not ours to give: an unmapped owner in a user namespace.
+                Ok(()) | Err(Errno::EPERM | Errno::EINVAL | Errno::EROFS) => {}
+                Err(errno) => return Err(Stop::at(Call::SetOwner, errno)),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Drops every capability that is not in `keep`; the kernel says with `EINVAL` which is the last.
+fn bound(keep: u64) -> Result<(), Stop> {
+    for capability in 0..64 {
+        if keep & (1 << capability) != 0 {
+            continue;
+        }
+        match identity::drop_bounding(capability) {
+            Err(Errno::EINVAL) => break,
+            dropped => dropped.map_err(|errno| Stop::at(Call::Bound, errno))?,
+        }
+    }
+    Ok(())
+}
+
+fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<(), Stop> {
+    identity::keep_capabilities(true)?;
+    if let Some(groups) = groups {
+        identity::set_groups(groups).map_err(|errno| Stop::at(Call::SetGroups, errno))?;
+    }
+    identity::set_gid(gid).map_err(|errno| Stop::at(Call::SetGid, errno))?;
+    identity::set_uid(uid).map_err(|errno| Stop::at(Call::SetUid, errno))?;
+    identity::keep_capabilities(false)?;
+    Ok(())
+}
+
+fn take_capabilities(sets: &identity::CapabilitySets, ambient: u64) -> Result<(), Stop> {
+    identity::set_capabilities(sets)?;
+    identity::clear_ambient().map_err(|errno| Stop::at(Call::Ambient, errno))?;
+    for capability in (0..64).filter(|c| ambient & (1 << c) != 0) {
+        identity::raise_ambient(capability).map_err(|errno| Stop::at(Call::Ambient, errno))?;
+    }
+    Ok(())
+}
+
+/// What every child does first: signals as a program expects them, and no bits masked from the
+/// modes of what it makes.
+pub(super) fn clean_slate() {
+    // None of these can fail with valid arguments, and nothing could be told yet.
+    let _ = signal::set_mask(signal::Mask::NONE);
+    let _ = signal::set_default(libc::SIGPIPE);
+    identity::set_umask(0);
+}

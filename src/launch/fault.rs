@@ -1,0 +1,241 @@
+//! What stopped the child, in numbers where it happens and in words where it is read.
+
+use nix::errno::Errno;
+
+use crate::plan::step::{Gate, Source, Step};
+use crate::sys::report::Fault;
+
+/// What the child was doing inside a step. The number goes through the shared page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Call {
+    /// The one thing the step is about.
+    Itself,
+    OpenTarget,
+    MakeTarget,
+    /// The target turned out to lie in a procfs.
+    TargetInProc,
+    /// Something else than a procfs was to be mounted on /proc.
+    NotProc,
+    OpenSource,
+    OpenFilesystem,
+    /// The note holds the kernel's own line.
+    SetOption,
+    CreateFilesystem,
+    MountFilesystem,
+    SetAttributes,
+    SetPropagation,
+    Attach,
+    CopyUp,
+    /// A node is there, of another kind.
+    OtherNode,
+    OpenNull,
+    SetOwner,
+    OutsideRoot,
+    /// The channel to the runtime has ended.
+    RuntimeGone,
+    HookEnded,
+    HookSignalled,
+    HookTimedOut,
+    SetGroups,
+    SetGid,
+    SetUid,
+    Bound,
+    Ambient,
+    Directory,
+}
+
+const ALL: &[Call] = &[
+    Call::Itself,
+    Call::OpenTarget,
+    Call::MakeTarget,
+    Call::TargetInProc,
+    Call::NotProc,
+    Call::OpenSource,
+    Call::OpenFilesystem,
+    Call::SetOption,
+    Call::CreateFilesystem,
+    Call::MountFilesystem,
+    Call::SetAttributes,
+    Call::SetPropagation,
+    Call::Attach,
+    Call::CopyUp,
+    Call::OtherNode,
+    Call::OpenNull,
+    Call::SetOwner,
+    Call::OutsideRoot,
+    Call::RuntimeGone,
+    Call::HookEnded,
+    Call::HookSignalled,
+    Call::HookTimedOut,
+    Call::SetGroups,
+    Call::SetGid,
+    Call::SetUid,
+    Call::Bound,
+    Call::Ambient,
+    Call::Directory,
+];
+
+/// A call that did not succeed; the child's error type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    pub call: Call,
+    /// An errno, or what the call counts in.
+    pub number: i32,
+}
+
+impl Stop {
+    pub fn at(call: Call, errno: Errno) -> Self {
+        Self {
+            call,
+            number: errno as i32,
+        }
+    }
+
+    /// For what is counted otherwise: an exit status, a signal.
+    pub fn number(call: Call, number: i32) -> Self {
+        Self { call, number }
+    }
+}
+
+impl From<Errno> for Stop {
+    fn from(errno: Errno) -> Self {
+        Self::at(Call::Itself, errno)
+    }
+}
+
+/// The kernel's name for an error, as this program prints it: in lower case.
+pub fn reason(errno: Errno) -> String {
+    let text = errno.desc();
+    let mut chars = text.chars();
+    match chars.next() {
+        // An acronym keeps its case ("RPC struct is bad").
+        Some(first)
+            if !text.starts_with(|c: char| c.is_uppercase())
+                || !text[1..].starts_with(|c: char| c.is_uppercase()) =>
+        {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => text.to_string(),
+    }
+}
+
+/// One sentence for a fault of `step`.
+pub fn words(step: &Step, fault: &Fault) -> String {
+    let call = ALL.iter().copied().find(|call| *call as u32 == fault.call);
+    let call = call.unwrap_or(Call::Itself);
+    let cause = Errno::from_raw(fault.number);
+    let errno = reason(cause);
+    let note = String::from_utf8_lossy(&fault.note);
+    match (step, call) {
+        (Step::FindProgram(program), _) => find(program, call, cause),
+        (Step::Execute { args, .. }, _) => {
+            let name = args
+                .strings()
+                .first()
+                .map(|a| a.to_string_lossy())
+                .unwrap_or_default();
+            format!("exec {name}: {errno}")
+        }
+        (Step::Gate(gate), Call::RuntimeGone) => format!("{step}: {}", gone(*gate)),
+        (Step::Hook(_), Call::HookEnded) => {
+            format!("{step}: exit status {}{}", fault.number, quoted(&note))
+        }
+        (Step::Hook(_), Call::HookSignalled) => {
+            format!("{step}: ended by signal {}{}", fault.number, quoted(&note))
+        }
+        (Step::Hook(hook), Call::HookTimedOut) => {
+            let seconds = hook.timeout.unwrap_or_default().as_secs();
+            format!("{step}: still running after {seconds} s{}", quoted(&note))
+        }
+        (Step::Mount(mount), Call::SetOption | Call::CreateFilesystem) if !note.is_empty() => {
+            let note = note.trim_end();
+            // The kernel marks an error with "e ", and mostly names the filesystem.
+            format!("{mount}: {}", note.strip_prefix("e ").unwrap_or(note))
+        }
+        (Step::Mount(mount), Call::OpenFilesystem) => match &mount.source {
+            Source::New { kind, .. } if cause == Errno::ENODEV => {
+                format!(
+                    "{mount}: the kernel has no filesystem {}",
+                    kind.to_string_lossy()
+                )
+            }
+            _ => format!("{mount}: {errno}"),
+        },
+        _ => format!("{step}: {}{errno}", what(call)),
+    }
+}
+
+/// The texts that Docker and Podman derive 126 and 127 from.
+fn find(program: &crate::plan::step::Candidates, call: Call, errno: Errno) -> String {
+    let name = program.name.to_string_lossy();
+    let reason = reason(errno);
+    if !name.contains('/') {
+        return format!("exec: \"{name}\": executable file not found in $PATH");
+    }
+    match (call, errno) {
+        (Call::Directory, _) => format!("exec: \"{name}\": permission denied: it is a directory"),
+        (_, Errno::EACCES) => format!("exec: \"{name}\": {reason}"),
+        _ => format!("exec: \"{name}\": stat {name}: {reason}"),
+    }
+}
+
+fn gone(_: Gate) -> &'static str {
+    "the runtime ended"
+}
+
+fn quoted(note: &str) -> String {
+    let note = note.trim();
+    if note.is_empty() {
+        String::new()
+    } else {
+        format!(": {note:?}")
+    }
+}
+
+/// What the call was about, where the step alone does not say it.
+fn what(call: Call) -> &'static str {
+    match call {
+        Call::OpenTarget => "open the target: ",
+        Call::MakeTarget => "make the target: ",
+        Call::TargetInProc => "the target lies in /proc: ",
+        Call::NotProc => "only a procfs may be mounted on /proc: ",
+        Call::OpenSource => "open the source: ",
+        Call::CreateFilesystem => "make the filesystem: ",
+        Call::MountFilesystem => "mount the filesystem: ",
+        Call::SetAttributes => "set the attributes: ",
+        Call::SetPropagation => "set the propagation: ",
+        Call::Attach => "attach: ",
+        Call::CopyUp => "copy what lies below: ",
+        Call::OtherNode => "another file is in its place: ",
+        Call::OpenNull => "open the host's /dev/null: ",
+        Call::SetOwner => "set the owner: ",
+        Call::OutsideRoot => "it lies outside the root: ",
+        Call::RuntimeGone => "the runtime ended: ",
+        Call::SetGroups => "set the groups: ",
+        Call::SetGid => "set the group: ",
+        Call::SetUid => "set the user: ",
+        Call::Bound => "drop from the bounding set: ",
+        Call::Ambient => "raise the ambient set: ",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_has_its_number() {
+        for (n, call) in ALL.iter().enumerate() {
+            assert_eq!(*call as usize, n, "{call:?}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_in_lower_case() {
+        assert_eq!(reason(Errno::ENOENT), "no such file or directory");
+        assert_eq!(reason(Errno::ESRCH), "no such process");
+        assert_eq!(reason(Errno::EIO), "I/O error");
+    }
+}

@@ -1,0 +1,127 @@
+//! What only the parent can do for its child: namespaces that hold for children alone, id maps.
+
+use std::fmt::Write;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use super::{Error, Launched};
+use crate::plan::Birth;
+use crate::plan::step::Kind;
+use crate::spec::container::{IdMap, IdMaps, TimeOffsets};
+use crate::sys::path::{self, HERE, Resolve};
+use crate::sys::{clone, exec};
+
+/// The namespaces to go back to after the clone.
+#[derive(Debug, Default)]
+pub(super) struct Lived {
+    pid: Option<OwnedFd>,
+    time: Option<OwnedFd>,
+}
+
+fn own(path: &std::ffi::CStr) -> Result<OwnedFd, Errno> {
+    path::open(HERE, path, libc::O_RDONLY, Resolve::Host)
+}
+
+/// Chooses the pid and time namespace of the next child.
+pub(super) fn enter(birth: &Birth) -> Result<Lived, Error> {
+    let mut lived = Lived::default();
+    if let Some(join) = &birth.join_pid {
+        let act = "join the pid namespace";
+        let fault = |errno| Error::Prepare { act, errno };
+        lived.pid = Some(own(c"/proc/self/ns/pid").map_err(fault)?);
+        clone::join(join.namespace.as_fd(), Kind::Pid.bit()).map_err(fault)?;
+    }
+    if let Some(clocks) = &birth.clocks {
+        let fault = |errno| Error::Prepare {
+            act: "make a time namespace",
+            errno,
+        };
+        lived.time = Some(own(c"/proc/self/ns/time").map_err(fault)?);
+        clone::unshare(Kind::Time.bit()).map_err(fault)?;
+        let fault = |errno| Error::Prepare {
+            act: "write linux.timeOffsets",
+            errno,
+        };
+        write_clocks(clocks).map_err(fault)?;
+    }
+    Ok(lived)
+}
+
+/// time_namespaces(7): one line a clock, while nobody lives in the namespace.
+fn write_clocks(clocks: &TimeOffsets) -> Result<(), Errno> {
+    let lines = [
+        ("monotonic", clocks.monotonic),
+        ("boottime", clocks.boottime),
+    ];
+    for (name, offset) in lines {
+        if let Some((seconds, nanoseconds)) = offset {
+            let line = format!("{name} {seconds} {nanoseconds}\n");
+            write(c"/proc/self/timens_offsets", &line)?;
+        }
+    }
+    Ok(())
+}
+
+fn write(path: &std::ffi::CStr, text: &str) -> Result<(), Errno> {
+    let file = path::open(HERE, path, libc::O_WRONLY, Resolve::Host)?;
+    path::write_once(file.as_fd(), text.as_bytes())
+}
+
+/// Goes back to where the runtime lives.
+pub(super) fn leave(lived: Lived) -> Result<(), Error> {
+    let back = |namespace: Option<OwnedFd>, kind: Kind| match namespace {
+        Some(namespace) => {
+            clone::join(namespace.as_fd(), kind.bit()).map_err(|errno| Error::Prepare {
+                act: "go back to the own namespace",
+                errno,
+            })
+        }
+        None => Ok(()),
+    };
+    back(lived.pid, Kind::Pid)?;
+    back(lived.time, Kind::Time)
+}
+
+/// A file without a name, for what a child reads.
+pub(super) fn memory_file() -> Result<File, Errno> {
+    exec::memory_file(c"bulkhead-state").map(File::from)
+}
+
+/// A map as `uid_map` takes it (user_namespaces(7)): one write, a line a range.
+fn map_text(maps: &[IdMap]) -> String {
+    maps.iter().fold(String::new(), |mut text, map| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{} {} {}", map.container, map.host, map.size);
+        text
+    })
+}
+
+fn write_of(pid: Pid, name: &str, text: &str) -> Result<(), Errno> {
+    let path = std::ffi::CString::new(format!("/proc/{pid}/{name}")).map_err(|_| Errno::EINVAL)?;
+    write(&path, text)
+}
+
+impl Launched {
+    /// Writes the id maps of the child's new user namespace.
+    pub fn map_ids(&self, maps: &IdMaps) -> Result<(), Error> {
+        let fault = |act| move |errno| Error::Prepare { act, errno };
+        write_of(self.pid, "uid_map", &map_text(&maps.uids))
+            .map_err(fault("write linux.uidMappings"))?;
+        // Without CAP_SETGID outside, a group map is taken only from who gave up setgroups.
+        if !nix::unistd::geteuid().is_root() {
+            write_of(self.pid, "setgroups", "deny").map_err(fault("deny setgroups"))?;
+        }
+        write_of(self.pid, "gid_map", &map_text(&maps.gids))
+            .map_err(fault("write linux.gidMappings"))
+    }
+
+    pub fn set_oom_score(&self, score: i32) -> Result<(), Error> {
+        write_of(self.pid, "oom_score_adj", &score.to_string()).map_err(|errno| Error::Prepare {
+            act: "write process.oomScoreAdj",
+            errno,
+        })
+    }
+}

@@ -1,0 +1,134 @@
+//! A mount of type `cgroup`: the container's own groups, in the layout of the host.
+
+use super::host::{Groups, Hierarchy};
+use super::step::{Mount, Source, Step, TargetRule};
+use super::{Error, Planner};
+use crate::spec::container::Namespace;
+use crate::spec::mounts::{Attributes, FsOption, Mount as Asked};
+use crate::spec::units::InRoot;
+
+impl Planner<'_> {
+    /// One mount on v2; on v1 a tmpfs with a directory for each hierarchy.
+    pub(super) fn cgroup_mount(
+        &mut self,
+        asked: &Asked,
+        seals: &mut Vec<Step>,
+    ) -> Result<(), Error> {
+        match &self.host.groups {
+            Groups::Disabled => {}
+            Groups::V2(group) => {
+                let source = if self.sees_own_groups() {
+                    filesystem("cgroup2", &[])
+                } else {
+                    Source::Bind(self.tree(group, false)?)
+                };
+                self.push(self.group_mount(asked, source, asked.target.clone()));
+            }
+            Groups::V1 {
+                hierarchies, links, ..
+            } => {
+                self.push(tmpfs(asked));
+                for hierarchy in hierarchies {
+                    let source = self.hierarchy(hierarchy)?;
+                    let target = below(&asked.target, &hierarchy.name);
+                    self.push(self.group_mount(asked, source, target));
+                }
+                for (text, name) in links {
+                    let text = std::ffi::CString::new(text.as_str())
+                        .expect("controllers are named without NUL");
+                    let at = below(&asked.target, name);
+                    self.push(Step::Link {
+                        text,
+                        at,
+                        replace: false,
+                    });
+                }
+                if asked.attributes.set & libc::MOUNT_ATTR_RDONLY != 0 {
+                    let attributes = Attributes {
+                        set: libc::MOUNT_ATTR_RDONLY,
+                        clear: 0,
+                    };
+                    seals.push(Step::Seal {
+                        target: asked.target.clone(),
+                        attributes,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// In a cgroup namespace a new mount shows the container's groups only.
+    fn sees_own_groups(&self) -> bool {
+        self.container.namespaces.cgroup != Namespace::Share
+    }
+
+    fn hierarchy(&self, hierarchy: &Hierarchy) -> Result<Source, Error> {
+        if self.sees_own_groups() {
+            Ok(filesystem("cgroup", &hierarchy.options))
+        } else {
+            self.tree(&hierarchy.group, false).map(Source::Bind)
+        }
+    }
+
+    fn group_mount(&self, asked: &Asked, source: Source, target: InRoot) -> Step {
+        Step::Mount(Mount {
+            source,
+            target,
+            attributes: asked.attributes,
+            recursive: asked.recursive,
+            propagation: asked
+                .propagation
+                .iter()
+                .copied()
+                .map(super::root::flags)
+                .collect(),
+            copy_up: false,
+            rule: TargetRule::NotProc,
+        })
+    }
+}
+
+fn below(dir: &InRoot, name: &str) -> InRoot {
+    InRoot::new(dir.as_path().join(name)).expect("controllers are named without NUL")
+}
+
+/// The options of a v1 hierarchy: flags, and `name=…` for one without controllers.
+fn filesystem(kind: &str, options: &[String]) -> Source {
+    let c = |text: &str| std::ffi::CString::new(text).expect("controllers are named without NUL");
+    let options = options.iter().map(|option| match option.split_once('=') {
+        Some((key, value)) => FsOption::Value(c(key), c(value)),
+        None => FsOption::Flag(c(option)),
+    });
+    Source::New {
+        kind: c(kind),
+        source: Some(c("cgroup")),
+        options: options.collect(),
+    }
+}
+
+/// What the hierarchies' directories are made in, writable until they are.
+fn tmpfs(asked: &Asked) -> Step {
+    let keep = !libc::MOUNT_ATTR_RDONLY;
+    Step::Mount(Mount {
+        source: Source::New {
+            kind: c"tmpfs".into(),
+            source: Some(c"tmpfs".into()),
+            options: vec![FsOption::Value(c"mode".into(), c"755".into())],
+        },
+        target: asked.target.clone(),
+        attributes: Attributes {
+            set: asked.attributes.set & keep,
+            clear: asked.attributes.clear,
+        },
+        recursive: Attributes::default(),
+        propagation: asked
+            .propagation
+            .iter()
+            .copied()
+            .map(super::root::flags)
+            .collect(),
+        copy_up: false,
+        rule: TargetRule::NotProc,
+    })
+}

@@ -1,0 +1,44 @@
+//! What planning needs to know of this host.
+
+use std::path::PathBuf;
+
+use crate::sys::identity::CapabilitySets;
+
+/// Facts, found once.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// The runtime's effective user.
+    pub uid: u32,
+    /// The runtime's own sets: what it cannot give, a container cannot get.
+    pub capabilities: CapabilitySets,
+    pub groups: Groups,
+}
+
+/// What a mount of type `cgroup` shows in a container.
+#[derive(Clone, Debug)]
+pub enum Groups {
+    /// The runtime was told to leave cgroups alone.
+    Disabled,
+    /// One hierarchy; the container's group in it.
+    V2(PathBuf),
+    /// A directory for each hierarchy.
+    V1 {
+        hierarchies: Vec<Hierarchy>,
+        /// Names by which single controllers are known beside that of their hierarchy: (text of
+        /// the link, name).
+        links: Vec<(String, String)>,
+        /// The runtime must put the process in: clone reaches only v2.
+        admits: bool,
+    },
+}
+
+/// A cgroup v1 hierarchy.
+#[derive(Clone, Debug)]
+pub struct Hierarchy {
+    /// `cpu,cpuacct`, `systemd`: the directory under /sys/fs/cgroup.
+    pub name: String,
+    /// What the filesystem is mounted with: `cpu`, `cpuacct`, or `none` and `name=systemd`.
+    pub options: Vec<String>,
+    /// The container's group, or the one it stays in.
+    pub group: PathBuf,
+}

@@ -1,0 +1,165 @@
+//! Which namespaces the process is born in, joins and makes.
+
+use std::ffi::CString;
+
+use super::host::Groups;
+use super::step::{Gate, Join, Kind, Step};
+use super::{Birth, Error, Planner};
+use crate::spec::container::Namespace;
+use crate::spec::units::AbsPath;
+use crate::sys;
+
+impl Planner<'_> {
+    /// The head of the plan: up to the point where mounts may be made.
+    pub(super) fn namespaces(&mut self) -> Result<(), Error> {
+        self.push(Step::DieWithRuntime);
+        self.oom_score();
+        let all = self.container.namespaces.clone();
+        let joins_user = matches!(all.user, Namespace::Join(_));
+
+        let mut unshare = 0;
+        for (kind, namespace) in [
+            (Kind::User, &all.user),
+            (Kind::Network, &all.network),
+            (Kind::Ipc, &all.ipc),
+            (Kind::Uts, &all.uts),
+            (Kind::Pid, &all.pid),
+            (Kind::Time, &all.time),
+            (Kind::Mount, &all.mount),
+        ] {
+            match (kind, namespace) {
+                (_, Namespace::Share) => {}
+                (Kind::Time, Namespace::New) => {
+                    self.birth.clocks = Some(self.container.time_offsets.unwrap_or_default());
+                }
+                (Kind::Pid, Namespace::Join(path)) => self.birth.join_pid = Some(join(kind, path)?),
+                (_, Namespace::Join(path)) => {
+                    let join = join(kind, path)?;
+                    self.push(Step::Join(join));
+                    if kind == Kind::User {
+                        self.push(Step::BecomeRoot);
+                    }
+                }
+                // Namespaces belong to the user namespace of who makes them: in a joined one they
+                // are made after joining.
+                (Kind::Pid, Namespace::New) if joins_user => return Err(Error::PidInJoinedUser),
+                (_, Namespace::New) if joins_user => unshare |= kind.bit(),
+                (_, Namespace::New) => self.birth.namespaces |= kind.bit(),
+            }
+        }
+        if all.user == Namespace::New {
+            self.birth.id_maps = Some(self.container.id_maps.clone());
+            self.push(Step::Gate(Gate::Mapped));
+            self.push(Step::BecomeRoot);
+        }
+        if unshare != 0 {
+            self.push(Step::Unshare(unshare));
+        }
+        self.cgroup_namespace(&all.cgroup)
+    }
+
+    fn cgroup_namespace(&mut self, namespace: &Namespace) -> Result<(), Error> {
+        if matches!(self.host.groups, Groups::V1 { admits: true, .. }) {
+            self.push(Step::Gate(Gate::Admitted));
+        }
+        match namespace {
+            Namespace::Share => {}
+            // Rooted in the group of who makes it, and that of clone's caller is the runtime's:
+            // the child makes it, when it is in its groups (cgroup_namespaces(7)).
+            Namespace::New => self.push(Step::Unshare(Kind::Cgroup.bit())),
+            Namespace::Join(path) => {
+                let join = join(Kind::Cgroup, path)?;
+                self.push(Step::Join(join));
+            }
+        }
+        Ok(())
+    }
+
+    fn oom_score(&mut self) {
+        let Some(process) = &self.container.process else {
+            return;
+        };
+        let Some(score) = process.oom_score_adj else {
+            return;
+        };
+        if self.has_user_namespace() {
+            // The child is not dumpable, so its files in /proc belong to the host's root.
+            self.birth.oom_score = Some(score);
+        } else {
+            let text = CString::new(score.to_string()).expect("digits hold no NUL");
+            self.push(Step::OomScore(text));
+        }
+    }
+}
+
+/// Opens a namespace and makes sure it is of the kind that was asked for.
+fn join(kind: Kind, path: &AbsPath) -> Result<Join, Error> {
+    let (name, shown) = (kind.name(), path.to_string());
+    let fault = |errno| Error::OpenNamespace {
+        kind: name,
+        path: shown.clone(),
+        errno,
+    };
+    let namespace = sys::path::open(
+        sys::path::HERE,
+        path.as_c_str(),
+        libc::O_RDONLY | libc::O_NONBLOCK,
+        sys::path::Resolve::Host,
+    )
+    .map_err(fault)?;
+    let found = sys::clone::kind_of(std::os::fd::AsFd::as_fd(&namespace));
+    if found != Ok(kind.bit()) {
+        return Err(Error::NotTheNamespace {
+            kind: name,
+            path: shown,
+        });
+    }
+    Ok(Join {
+        namespace,
+        kind,
+        path: path.as_c_str().to_owned(),
+    })
+}
+
+impl Birth {
+    /// In words.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(join) = &self.join_pid {
+            lines.push(format!(
+                "join the pid namespace {}",
+                join.path.to_string_lossy()
+            ));
+        }
+        if let Some(clocks) = self.clocks {
+            let shift = |(seconds, nanoseconds): (i64, u32)| format!("{seconds}.{nanoseconds:09}");
+            let mut line = "make a time namespace".to_string();
+            if let Some(offset) = clocks.monotonic {
+                line += &format!(", monotonic clock shifted by {} s", shift(offset));
+            }
+            if let Some(offset) = clocks.boottime {
+                line += &format!(", boottime clock shifted by {} s", shift(offset));
+            }
+            lines.push(line);
+        }
+        let new: Vec<_> = super::step::kinds(self.namespaces).collect();
+        lines.push(match new.len() {
+            0 => "clone".to_string(),
+            _ => format!("clone with new namespaces: {}", new.join(", ")),
+        });
+        if let Some(maps) = &self.id_maps {
+            for (what, list) in [("user", &maps.uids), ("group", &maps.gids)] {
+                lines.extend(list.iter().map(|m| {
+                    format!(
+                        "map {} {what} ids from {} to {} outside",
+                        m.size, m.container, m.host
+                    )
+                }));
+            }
+        }
+        if let Some(score) = self.oom_score {
+            lines.push(format!("set the OOM score adjustment to {score}"));
+        }
+        lines
+    }
+}

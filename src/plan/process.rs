@@ -1,0 +1,205 @@
+//! From the finished tree to the program that is executed.
+
+use std::ffi::{CStr, CString};
+
+use super::step::{Candidates, Gate, Hook as Planned, Step};
+use super::{Error, Planner, home, seccomp};
+use crate::spec::container::{Hook, Namespace, Personality, Process};
+use crate::sys::exec::Words;
+use crate::sys::identity::CapabilitySets;
+
+/// The bit of CAP_SYS_ADMIN, which loading a filter without no_new_privs needs (seccomp(2)).
+const SYS_ADMIN: u64 = 1 << 21;
+
+/// runc's default, for documents that name none.
+const UMASK: u32 = 0o022;
+
+impl Planner<'_> {
+    /// What the container is called, and what its kernel values are.
+    pub(super) fn identity(&mut self) {
+        if let Some(name) = &self.container.hostname {
+            self.push(Step::Hostname(name.clone()));
+        }
+        if let Some(name) = &self.container.domainname {
+            self.push(Step::Domainname(name.clone()));
+        }
+        for sysctl in &self.container.sysctls {
+            let c = |text: String| CString::new(text).expect("checked: no NUL");
+            self.push(Step::Sysctl {
+                key: sysctl.key.clone(),
+                path: c(format!("sys/{}", sysctl.key.replace('.', "/"))),
+                value: c(sysctl.value.clone()),
+            });
+        }
+        if let Some(personality) = self.container.personality {
+            self.push(Step::Personality(match personality {
+                Personality::Linux => 0,
+                Personality::Linux32 => 8,
+            }));
+        }
+    }
+
+    pub(super) fn keyring(&mut self) {
+        if !self.wishes.no_new_keyring {
+            let name = CString::new(format!("_ses.{}", self.wishes.id)).expect("ids hold no NUL");
+            self.push(Step::NewKeyring(name));
+        }
+    }
+
+    /// The last part: nothing of the host's power is left when the program starts.
+    pub(super) fn process(&mut self) -> Result<(), Error> {
+        let Some(process) = self.container.process.as_ref() else {
+            self.push(Step::Gate(Gate::Recorded));
+            if self.wishes.await_start {
+                self.push(Step::AwaitStart);
+            }
+            return Ok(());
+        };
+        let filter = self
+            .container
+            .seccomp
+            .as_ref()
+            .map(seccomp::compile)
+            .transpose()?;
+        let user = &process.user;
+
+        if user.uid != 0 {
+            self.push(Step::OwnPipes { uid: user.uid });
+        }
+        self.push(Step::CloseFrom(3 + self.wishes.preserve_fds));
+        for limit in &process.rlimits {
+            let (name, resource) = (limit.name, limit.resource);
+            self.push(Step::Rlimit {
+                name,
+                resource,
+                soft: limit.soft,
+                hard: limit.hard,
+            });
+        }
+        let path = process.cwd.as_c_str().to_owned();
+        self.push(Step::EnterWorkingDir {
+            path: path.clone(),
+            again: false,
+        });
+        self.push(Step::Bound(process.capabilities.bounding));
+        self.push(Step::BecomeUser {
+            uid: user.uid,
+            gid: user.gid,
+            groups: self.groups(process),
+        });
+        self.push(Step::EnterWorkingDir { path, again: true });
+        let needs_admin = filter.is_some() && !process.no_new_privileges;
+        self.capabilities(process, needs_admin);
+        self.push(Step::Umask(user.umask.unwrap_or(UMASK)));
+        self.push(Step::FindProgram(candidates(process)));
+        if process.no_new_privileges {
+            self.push(Step::NoNewPrivileges);
+        }
+
+        self.push(Step::Gate(Gate::Recorded));
+        if self.wishes.await_start {
+            self.push(Step::AwaitStart);
+        }
+        self.hooks("startContainer", &self.container.hooks.start_container);
+        // From here on the filter decides which calls are left: nothing but execve follows, and a
+        // fault is told through shared memory.
+        if let Some(filter) = filter {
+            self.push(Step::Seccomp(filter));
+        }
+        self.push(Step::Execute {
+            args: Words::new(process.args.clone()),
+            env: Words::new(self.environment(process)),
+        });
+        Ok(())
+    }
+
+    /// `None` where an unprivileged user's namespace denies `setgroups` (user_namespaces(7)).
+    fn groups(&self, process: &Process) -> Option<Vec<u32>> {
+        let denied = self.host.uid != 0 && self.container.namespaces.user == Namespace::New;
+        let groups = &process.user.additional_gids;
+        (!denied || !groups.is_empty()).then(|| groups.clone())
+    }
+
+    /// What cannot be granted is left out with a warning, as config.md says it should be.
+    ///
+    /// What the program has after execve follows from the bounding, inheritable and ambient sets
+    /// alone (capabilities(7)), so a CAP_SYS_ADMIN that is kept for loading the filter ends there.
+    fn capabilities(&mut self, process: &Process, needs_admin: bool) {
+        let asked = &process.capabilities;
+        let grantable = match self.container.namespaces.user {
+            Namespace::Share => self.host.capabilities.permitted,
+            _ => u64::MAX,
+        };
+        let wanted = asked.permitted | asked.effective | asked.inheritable;
+        if wanted & !grantable != 0 {
+            log::warn!(
+                "container {}: the runtime lacks capabilities that process.capabilities asks for \
+                 (bits {:#x}); they are left out",
+                self.wishes.id,
+                wanted & !grantable
+            );
+        }
+        let extra = if needs_admin { SYS_ADMIN } else { 0 };
+        let permitted = (asked.permitted | extra) & grantable;
+        let sets = CapabilitySets {
+            permitted,
+            effective: (asked.effective | extra) & permitted,
+            inheritable: asked.inheritable & grantable,
+        };
+        let ambient = asked.ambient & sets.permitted & sets.inheritable;
+        self.push(Step::Capabilities { sets, ambient });
+    }
+
+    /// The document's environment, and HOME where it has none, as runc adds it.
+    fn environment(&self, process: &Process) -> Vec<CString> {
+        let mut env = process.env.clone();
+        if variable(&env, b"HOME").is_none() {
+            let home = home::home(&self.container.root.path, process.user.uid);
+            env.push(CString::new(format!("HOME={home}")).expect("checked: no NUL"));
+        }
+        env
+    }
+}
+
+/// The value of a variable; the last one counts, as it does for a shell.
+fn variable<'a>(env: &'a [CString], name: &[u8]) -> Option<&'a [u8]> {
+    env.iter()
+        .rev()
+        .find_map(|entry| entry.to_bytes().strip_prefix(name)?.strip_prefix(b"="))
+}
+
+/// Where `args[0]` may lie: PATH is that of the process, and is searched inside the root.
+fn candidates(process: &Process) -> Candidates {
+    let name = process.args[0].clone();
+    let candidates = if name.to_bytes().contains(&b'/') {
+        vec![name.clone()]
+    } else {
+        let path = variable(&process.env, b"PATH").unwrap_or_default();
+        path.split(|b| *b == b':')
+            .filter(|dir| !dir.is_empty())
+            .map(|dir| join(dir, &name))
+            .collect()
+    };
+    Candidates { name, candidates }
+}
+
+fn join(dir: &[u8], name: &CStr) -> CString {
+    let mut path = dir.to_vec();
+    path.push(b'/');
+    path.extend_from_slice(name.to_bytes());
+    CString::new(path).expect("made of strings without NUL")
+}
+
+/// A hook with its words ready.
+pub(super) fn hook(point: &'static str, index: usize, hook: &Hook) -> Planned {
+    use std::os::unix::ffi::OsStrExt;
+    let c = |text: &[u8]| CString::new(text).expect("checked: no NUL");
+    Planned {
+        point,
+        index,
+        path: c(hook.path.as_os_str().as_bytes()),
+        args: Words::new(hook.args.iter().map(|word| c(word.as_bytes())).collect()),
+        env: Words::new(hook.env.iter().map(|word| c(word.as_bytes())).collect()),
+        timeout: hook.timeout,
+    }
+}

@@ -1,0 +1,237 @@
+//! The root filesystem and everything mounted in it.
+
+use std::ffi::CString;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::step::{Gate, Mount, Source, Step, TargetRule, Tree};
+use super::{Error, Planner};
+use crate::spec::container::Hook;
+use crate::spec::mounts::{
+    Attributes, Filesystem, FsOption, Mount as Asked, Propagation, PropagationKind, What,
+};
+use crate::spec::units::InRoot;
+use crate::sys;
+
+/// The `MS_*` flags of a propagation.
+pub(super) fn flags(propagation: Propagation) -> u64 {
+    let kind = match propagation.kind {
+        PropagationKind::Private => libc::MS_PRIVATE,
+        PropagationKind::Slave => libc::MS_SLAVE,
+        PropagationKind::Shared => libc::MS_SHARED,
+        PropagationKind::Unbindable => libc::MS_UNBINDABLE,
+    };
+    if propagation.recursive {
+        kind | libc::MS_REC
+    } else {
+        kind
+    }
+}
+
+impl Planner<'_> {
+    /// From the copy of the host's mounts to the container's own tree.
+    pub(super) fn root(&mut self) -> Result<(), Error> {
+        self.attach_root()?;
+
+        let mut seals = Vec::new();
+        for asked in &self.container.mounts {
+            match &asked.what {
+                What::Cgroup => self.cgroup_mount(asked, &mut seals)?,
+                _ => self.mount(asked, &mut seals)?,
+            }
+        }
+        self.devices()?;
+        self.steps.append(&mut seals);
+
+        self.hook_steps();
+        for path in &self.container.masked_paths {
+            self.steps.push(Step::Mask(path.clone()));
+        }
+        for path in &self.container.readonly_paths {
+            self.steps.push(Step::ReadOnly(path.clone()));
+        }
+        self.enter_root();
+        Ok(())
+    }
+
+    fn attach_root(&mut self) -> Result<(), Error> {
+        let root = &self.container.root;
+        let asked = root.propagation.map(|p| p.kind);
+        let shared = asked == Some(PropagationKind::Shared);
+        self.push(Step::Propagate(
+            libc::MS_REC
+                | match asked {
+                    None | Some(PropagationKind::Slave) => libc::MS_SLAVE,
+                    Some(PropagationKind::Shared) => libc::MS_SHARED,
+                    Some(PropagationKind::Private | PropagationKind::Unbindable) => {
+                        libc::MS_PRIVATE
+                    }
+                },
+        ));
+        if shared {
+            let parent = mount_point_of(&root.path)?;
+            self.push(Step::PrivateParent(c_path(&parent)));
+        }
+        let tree = self.tree(&root.path, true)?;
+        self.push(Step::AttachRoot(tree));
+        Ok(())
+    }
+
+    /// A part of the host's tree: named for the child, or opened now, when the child in its user
+    /// namespace might not be allowed to walk there (runc and crun do the same).
+    pub(super) fn tree(&self, path: &Path, recursive: bool) -> Result<Tree, Error> {
+        let name = c_path(path);
+        let opened = if self.has_user_namespace() && self.host.uid == 0 {
+            let tree =
+                sys::mount::clone_tree(sys::path::HERE, &name, recursive).map_err(|errno| {
+                    Error::CloneTree {
+                        path: path.into(),
+                        errno,
+                    }
+                })?;
+            // A copy of a shared mount is shared with it; what is mounted in the container must
+            // not appear on the host.
+            sys::mount::set_attributes(tree.as_fd(), 0, 0, libc::MS_SLAVE, true).map_err(
+                |errno| Error::CloneTree {
+                    path: path.into(),
+                    errno,
+                },
+            )?;
+            Some(tree)
+        } else {
+            None
+        };
+        Ok(Tree {
+            path: name,
+            recursive,
+            opened,
+        })
+    }
+
+    fn mount(&mut self, asked: &Asked, seals: &mut Vec<Step>) -> Result<(), Error> {
+        let mut attributes = asked.attributes;
+        let source = match &asked.what {
+            What::Bind { source, recursive } => {
+                Source::Bind(self.tree(source.as_path(), *recursive)?)
+            }
+            What::Filesystem(filesystem) => {
+                let late = seal(asked, filesystem, &mut attributes);
+                seals.extend(late);
+                Source::New {
+                    kind: filesystem.kind.clone(),
+                    source: filesystem.source.clone(),
+                    options: options(filesystem, !seals_itself(asked, filesystem)),
+                }
+            }
+            What::Cgroup => return Ok(()),
+        };
+        self.push(Step::Mount(Mount {
+            source,
+            target: asked.target.clone(),
+            attributes,
+            recursive: asked.recursive,
+            propagation: asked.propagation.iter().copied().map(flags).collect(),
+            copy_up: asked.copy_up,
+            rule: rule(&asked.target),
+        }));
+        Ok(())
+    }
+
+    /// The hooks between the mounts and the change of root.
+    pub(super) fn hook_steps(&mut self) {
+        let hooks = &self.container.hooks;
+        if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
+            self.push(Step::Gate(Gate::Hooked));
+        }
+        self.hooks("createContainer", &hooks.create_container);
+    }
+
+    pub(super) fn hooks(&mut self, point: &'static str, hooks: &[Hook]) {
+        for (index, hook) in hooks.iter().enumerate() {
+            self.push(Step::Hook(super::process::hook(point, index, hook)));
+        }
+    }
+
+    fn enter_root(&mut self) {
+        let root = &self.container.root;
+        let shared = root
+            .propagation
+            .is_some_and(|p| p.kind == PropagationKind::Shared);
+        self.push(if self.wishes.no_pivot {
+            Step::MoveRoot
+        } else {
+            Step::Pivot { shared }
+        });
+        if let Some(propagation) = root.propagation {
+            self.push(Step::RootPropagation(flags(propagation)));
+        }
+        if let Some(process) = &self.container.process {
+            let dir = InRoot::new(process.cwd.as_path()).expect("checked as an absolute path");
+            if !dir.is_root() {
+                self.push(Step::MakeWorkingDir(dir));
+            }
+        }
+        if root.readonly {
+            self.push(Step::ReadOnlyRoot);
+        }
+    }
+}
+
+fn c_path(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).expect("paths of the kernel hold no NUL")
+}
+
+/// The mount point that `path` lies on: the nearest directory upwards that is the root of a mount.
+fn mount_point_of(path: &Path) -> Result<PathBuf, Error> {
+    for dir in path.ancestors() {
+        let is_root = sys::path::is_mount_root(&c_path(dir)).map_err(|errno| Error::OpenRoot {
+            path: path.into(),
+            errno,
+        })?;
+        if is_root {
+            return Ok(dir.into());
+        }
+    }
+    Ok(PathBuf::from("/"))
+}
+
+/// Which targets this mount may cover.
+fn rule(target: &InRoot) -> TargetRule {
+    let path = target.as_path();
+    if path == Path::new("proc") {
+        TargetRule::Proc
+    } else if path == Path::new("sys") {
+        TargetRule::NoLinks
+    } else if target.is_in("proc") {
+        TargetRule::InProc
+    } else {
+        TargetRule::NotProc
+    }
+}
+
+/// A read-only tmpfs is filled first: with nodes, links, targets of other mounts.
+fn seals_itself(asked: &Asked, filesystem: &Filesystem) -> bool {
+    filesystem.kind.to_bytes() == b"tmpfs" && asked.attributes.set & libc::MOUNT_ATTR_RDONLY != 0
+}
+
+fn seal(asked: &Asked, filesystem: &Filesystem, attributes: &mut Attributes) -> Option<Step> {
+    if !seals_itself(asked, filesystem) {
+        return None;
+    }
+    attributes.set &= !libc::MOUNT_ATTR_RDONLY;
+    let attributes = Attributes {
+        set: libc::MOUNT_ATTR_RDONLY,
+        clear: 0,
+    };
+    Some(Step::Seal {
+        target: asked.target.clone(),
+        attributes,
+    })
+}
+
+fn options(filesystem: &Filesystem, readonly: bool) -> Vec<FsOption> {
+    let ro = FsOption::Flag(c"ro".into());
+    let keep = |option: &&FsOption| readonly || **option != ro;
+    filesystem.options.iter().filter(keep).cloned().collect()
+}
