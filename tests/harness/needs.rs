@@ -1,0 +1,118 @@
+//! What a test needs of the machine, and what happens where it is missing.
+//!
+//! A test starts with `needs!(root, cgroup1)`. What is missing is printed and the test returns;
+//! under `BULKHEAD_NO_SKIP=1` it fails instead, unless the need is named in `BULKHEAD_VM_ONLY`:
+//! the list of what only the virtual machine can give.
+
+use nix::sys::statvfs::{FsFlags, statvfs};
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::{env, fs, io, thread};
+
+macro_rules! needs {
+    ($($need:ident),+) => {
+        if !$crate::harness::are_met(&[$(stringify!($need)),+]) {
+            return;
+        }
+    };
+}
+pub(crate) use needs;
+
+pub(crate) fn are_met(needs: &[&str]) -> bool {
+    let Some((need, reason)) = needs.iter().find_map(|need| Some((need, missing(need)?))) else {
+        return true;
+    };
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    let vm_only = env::var("BULKHEAD_VM_ONLY").unwrap_or_default();
+    let expected = vm_only.split_whitespace().any(|name| name == *need);
+    let no_skip = env::var_os("BULKHEAD_NO_SKIP").is_some_and(|value| value == "1");
+    assert!(expected || !no_skip, "{test} needs {need}: {reason}");
+    tell(&format!("skipped: {test} needs {need}: {reason}"));
+    false
+}
+
+/// How often a long test repeats itself: `full` under `BULKHEAD_FULL=1`, else `short`, and says so.
+pub(crate) fn repetitions(short: usize, full: usize) -> usize {
+    if env::var_os("BULKHEAD_FULL").is_some_and(|value| value == "1") {
+        return full;
+    }
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    tell(&format!("shortened: {test}: {short} of {full}"));
+    short
+}
+
+/// Past the capture of `print!`, so that the summary can count it.
+fn tell(line: &str) {
+    io::stderr()
+        .write_all(format!("{line}\n").as_bytes())
+        .unwrap();
+}
+
+/// Why the need is not met, if it is not.
+fn missing(need: &str) -> Option<&'static str> {
+    let exists = |path: &str| Path::new(path).exists();
+    let has = |path: &str, word: &str| {
+        fs::read_to_string(path).is_ok_and(|text| text.split_whitespace().any(|w| w == word))
+    };
+    let (met, reason) = match need {
+        "root" => (in_jail(), "not root in the jail; run scripts/test"),
+        "cgroup1" => (
+            has_controller_mount("memory"),
+            "no v1 memory controller is mounted",
+        ),
+        "cgroup2" => (
+            has("/sys/fs/cgroup/cgroup.controllers", "memory"),
+            "not a pure v2 host",
+        ),
+        "hybrid" => (
+            has_controller_mount("memory") && exists("/sys/fs/cgroup/unified/cgroup.procs"),
+            "not a hybrid host",
+        ),
+        "overlay" => (
+            has("/proc/filesystems", "overlay"),
+            "the kernel has no overlay",
+        ),
+        "probe" | "busybox" | "debian" => {
+            (super::fixture(need).is_dir(), "run rootfs-fixtures/build")
+        }
+        "runc" => (runs("runc"), "not installed"),
+        "iptables" => (runs("iptables"), "not installed"),
+        "apparmor" => (
+            exists("/sys/kernel/security/apparmor"),
+            "the kernel has no AppArmor",
+        ),
+        "systemd" => (exists("/run/systemd/system"), "not booted with systemd"),
+        "resource" => (may_raise_limits(), "no CAP_SYS_RESOURCE"),
+        unknown => panic!("no need is named {unknown}"),
+    };
+    (!met).then_some(reason)
+}
+
+/// The variable alone could be set by anyone; a root that cannot be written is the point.
+fn in_jail() -> bool {
+    let read_only = statvfs("/").is_ok_and(|root| root.flags().contains(FsFlags::ST_RDONLY));
+    nix::unistd::geteuid().is_root() && env::var_os("BULKHEAD_JAIL").is_some() && read_only
+}
+
+fn has_controller_mount(controller: &str) -> bool {
+    let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    text.lines().any(|line| {
+        let v1 = line.contains(" - cgroup ");
+        v1 && line
+            .rsplit([' ', ','])
+            .take_while(|w| *w != "rw")
+            .any(|w| w == controller)
+    })
+}
+
+fn runs(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok()
+}
+
+fn may_raise_limits() -> bool {
+    let text = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let held = text.lines().find_map(|line| line.strip_prefix("CapEff:\t"));
+    held.and_then(|held| u64::from_str_radix(held, 16).ok())
+        .is_some_and(|held| held >> 24 & 1 == 1)
+}
