@@ -1,7 +1,13 @@
 //! `mounts`: what is to be mounted where, and with which attributes.
 
 use std::ffi::CString;
+use std::path::Path;
 
+use oci_spec::runtime as oci;
+
+use super::document::Objects;
+use super::error::{At, Error};
+use super::options::{self, Word};
 use super::units::{AbsPath, InRoot};
 
 /// One entry of `mounts`.
@@ -28,6 +34,9 @@ pub enum What {
     Filesystem(Filesystem),
     /// The container's own groups: what is mounted depends on the host's hierarchies.
     Cgroup,
+    /// What is mounted at the target already: it gets the attributes, and its filesystem these
+    /// options (`fspick`), if there are any.
+    Remount { options: Vec<FsOption> },
 }
 
 #[derive(Clone, Debug)]
@@ -70,3 +79,235 @@ pub enum PropagationKind {
     Shared,
     Unbindable,
 }
+
+/// A relative source of a bind is taken from `bundle`, which is absolute.
+pub(super) fn convert(list: Objects<oci::Mount>, bundle: &Path) -> Result<Vec<Mount>, Error> {
+    let at = At::Top.key("mounts");
+    let list = list.unwrap_or_default();
+    let mut mounts = Vec::with_capacity(list.len());
+    for (index, mount) in list.iter().enumerate() {
+        mounts.push(convert_one(mount, bundle, at.index(index))?);
+    }
+    Ok(mounts)
+}
+
+fn convert_one(mount: &oci::Mount, bundle: &Path, at: At<'_>) -> Result<Mount, Error> {
+    let target = convert_target(mount.destination(), at)?;
+    for (key, map) in [
+        ("uidMappings", mount.uid_mappings()),
+        ("gidMappings", mount.gid_mappings()),
+    ] {
+        at.key(key)
+            .refuse_if(map.as_ref().is_some_and(|map| !map.is_empty()))?;
+    }
+    let asked = read_options(mount, at.key("options"))?;
+    let what = convert_what(mount, bundle, &asked, at)?;
+    check_proc(&target, &what).map_err(|reason| at.key("destination").fault(reason))?;
+
+    let is_tmpfs = matches!(&what, What::Filesystem(fs) if fs.kind.as_bytes() == b"tmpfs");
+    if asked.copy_up && !is_tmpfs {
+        return Err(at.key("options").fault("tmpcopyup is for a tmpfs only"));
+    }
+    Ok(Mount {
+        target,
+        what,
+        attributes: asked.attributes,
+        recursive: asked.recursive,
+        propagation: asked.propagation,
+        copy_up: asked.copy_up,
+    })
+}
+
+fn convert_target(destination: &Path, at: At<'_>) -> Result<InRoot, Error> {
+    let at = at.key("destination");
+    let target = InRoot::new(destination).map_err(|reason| at.fault(reason))?;
+    if target.is_root() {
+        return Err(at.fault("the root is no target for a mount; root.path says what it is"));
+    }
+    if !destination.is_absolute() {
+        let shown = destination.display();
+        log::warn!("config.json: {at}: {shown:?} is not absolute; taken from the root");
+    }
+    Ok(target)
+}
+
+/// What the options of one mount say together.
+#[derive(Default)]
+struct Asked {
+    attributes: Attributes,
+    recursive: Attributes,
+    propagation: Vec<Propagation>,
+    copy_up: bool,
+    /// Whether with all below, where it is a bind.
+    bind: Option<bool>,
+    remount: bool,
+    /// For the filesystem, in order.
+    options: Vec<FsOption>,
+}
+
+fn read_options(mount: &oci::Mount, at: At<'_>) -> Result<Asked, Error> {
+    let mut asked = Asked::default();
+    for (index, word) in mount.options().iter().flatten().enumerate() {
+        let at = at.index(index);
+        at.key(word)
+            .refuse_if(options::UNSUPPORTED.contains(&word.as_str()))?;
+        match options::meaning(word) {
+            None => read_data(word, &mut asked.options).map_err(|reason| at.fault(reason))?,
+            Some(word_means) => asked
+                .take(word, word_means)
+                .map_err(|reason| at.fault(reason))?,
+        }
+    }
+    Ok(asked)
+}
+
+impl Asked {
+    fn take(&mut self, word: &str, means: Word) -> Result<(), &'static str> {
+        match means {
+            Word::Nothing => {}
+            Word::Here(change) => change.apply(&mut self.attributes),
+            Word::Below(change) => change.apply(&mut self.recursive),
+            Word::Access(change) => {
+                change.apply(&mut self.attributes);
+                self.options.push(FsOption::Flag(c_string(word)?));
+            }
+            Word::Superblock => self.options.push(FsOption::Flag(c_string(word)?)),
+            Word::Propagate(kind, recursive) => {
+                self.propagation.push(Propagation { kind, recursive });
+            }
+            Word::Bind { recursive } => {
+                self.bind = Some(recursive || self.bind == Some(true));
+            }
+            Word::Remount => self.remount = true,
+            Word::CopyUp => self.copy_up = true,
+        }
+        Ok(())
+    }
+}
+
+/// A word for the filesystem. `mount(2)` was given all of them with commas between, so one word
+/// may hold several; overlay escapes a comma that belongs to a path.
+fn read_data(word: &str, into: &mut Vec<FsOption>) -> Result<(), &'static str> {
+    let mut escaped = false;
+    let parts = word.split(|c| {
+        let ends = c == ',' && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends
+    });
+    for part in parts.filter(|part| !part.is_empty()) {
+        into.push(match part.split_once('=') {
+            None => FsOption::Flag(c_string(part)?),
+            Some(("", _)) => return Err("an option has no name before its ="),
+            Some((key, value)) => FsOption::Value(c_string(key)?, c_string(value)?),
+        });
+    }
+    Ok(())
+}
+
+fn c_string(text: &str) -> Result<CString, &'static str> {
+    CString::new(text).map_err(|_| "contains a NUL byte")
+}
+
+fn convert_what(
+    mount: &oci::Mount,
+    bundle: &Path,
+    asked: &Asked,
+    at: At<'_>,
+) -> Result<What, Error> {
+    let kind = mount.typ().as_deref().unwrap_or_default();
+    let source = mount.source().as_deref().unwrap_or(Path::new(""));
+    let bind = asked.bind.or((kind == "bind").then_some(false));
+
+    if asked.remount {
+        // MS_REMOUNT|MS_BIND leaves the filesystem alone (mount(2)).
+        let options = match bind {
+            Some(_) => Vec::new(),
+            None => asked.options.clone(),
+        };
+        return Ok(What::Remount { options });
+    }
+    if let Some(recursive) = bind {
+        let at = at.key("source");
+        if source.as_os_str().is_empty() {
+            return Err(at.fault("a bind mount needs one"));
+        }
+        // The kernel takes the options of the filesystem no second time: a bind has none.
+        let source = AbsPath::new(bundle.join(source)).map_err(|reason| at.fault(reason))?;
+        return Ok(What::Bind { source, recursive });
+    }
+    match kind {
+        "" => Err(at
+            .key("type")
+            .fault("needed where no option is bind or rbind")),
+        "cgroup" | "cgroup2" => Ok(What::Cgroup),
+        _ => {
+            let fault = |key, reason: &str| at.key(key).fault(reason);
+            let mut options = asked.options.clone();
+            if VIRTUAL.contains(&kind) {
+                options.retain(|option| !is_access(option));
+            }
+            let source = source.to_str().filter(|source| !source.is_empty());
+            Ok(What::Filesystem(Filesystem {
+                kind: c_string(kind).map_err(|reason| fault("type", reason))?,
+                source: source
+                    .map(c_string)
+                    .transpose()
+                    .map_err(|reason| fault("source", reason))?,
+                options,
+            }))
+        }
+    }
+}
+
+/// Filesystems whose instance is shared with other mounts, or is still to be filled with targets
+/// of later mounts. There `ro` is an attribute of the mount alone: the state of the filesystem
+/// would reach the others (a sysfs of the same network namespace) or stop us.
+const VIRTUAL: &[&str] = &[
+    "proc", "sysfs", "tmpfs", "ramfs", "devtmpfs", "devpts", "mqueue",
+];
+
+fn is_access(option: &FsOption) -> bool {
+    matches!(option, FsOption::Flag(word) if matches!(word.as_bytes(), b"ro" | b"rw"))
+}
+
+/// What lxcfs and its like put over single files of a procfs; runc allows the same.
+const OVER_PROC: &[&str] = &[
+    "proc/cpuinfo",
+    "proc/diskstats",
+    "proc/loadavg",
+    "proc/meminfo",
+    "proc/net/dev",
+    "proc/slabinfo",
+    "proc/stat",
+    "proc/swaps",
+    "proc/sys/crypto/fips_enabled",
+    "proc/sys/kernel/ns_last_pid",
+    "proc/uptime",
+];
+
+/// Nothing may stand where the runtime and the container expect a procfs, or in front of parts of
+/// it (CVE-2019-16884: a false /proc took the writes of a security label). Names only: whether a
+/// bind over /proc is a procfs, and where a link leads, shows when it is opened.
+fn check_proc(target: &InRoot, what: &What) -> Result<(), String> {
+    if !target.is_in("proc") {
+        return Ok(());
+    }
+    let is_top = target.as_path() == Path::new("proc");
+    let is_listed = || {
+        OVER_PROC
+            .iter()
+            .any(|name| target.as_path() == Path::new(name))
+    };
+    match what {
+        What::Remount { .. } => Ok(()),
+        What::Filesystem(fs) if is_top && fs.kind.as_bytes() == b"proc" => Ok(()),
+        What::Bind { .. } if is_top || is_listed() => Ok(()),
+        _ if is_top => Err(format!("{target} can only be a proc filesystem")),
+        _ => Err(format!(
+            "{target} is inside /proc, where this cannot be mounted"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,277 @@
+//! config.json as it is written: types, and nothing else, are checked here.
+//!
+//! The outer objects are ours and the inner ones those of `oci_spec`, because its outer ones (as
+//! of 0.10) refuse documents that are good and accept some that are bad:
+//!
+//! - `process.user` is required there, optional in the OCI's schema;
+//! - a capability it does not know ends the parse, where runc warns;
+//! - a device rule of type `""` is refused, where runc takes it for `a`;
+//! - a missing `major`, `pids.limit` or `ociVersion` cannot be told from 0 or `""`;
+//! - a JSON array is taken for any object, by position (see [`Object`]).
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::path::PathBuf;
+
+use oci_spec::runtime as oci;
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::error::Error;
+use super::locate;
+
+/// A JSON object and nothing else: derived code takes an array for a struct too.
+#[derive(Debug)]
+pub(super) struct Object<T>(T);
+
+impl<T> Object<T> {
+    pub(super) fn members(self) -> T {
+        self.0
+    }
+}
+
+impl<T> Deref for Object<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Members(PhantomData))
+    }
+}
+
+pub(super) type List<T> = Option<Vec<T>>;
+pub(super) type Objects<T> = Option<Vec<Object<T>>>;
+/// The part of another platform or of a later version: only whether it has anything in it counts.
+type Foreign = Option<BTreeMap<String, IgnoredAny>>;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Document {
+    pub oci_version: Option<String>,
+    pub root: Option<Object<oci::Root>>,
+    pub mounts: Objects<oci::Mount>,
+    pub process: Option<Object<Process>>,
+    pub hostname: Option<String>,
+    pub domainname: Option<String>,
+    pub hooks: Option<Object<Hooks>>,
+    pub annotations: Option<BTreeMap<String, String>>,
+    pub linux: Option<Object<Linux>>,
+    pub solaris: Foreign,
+    pub windows: Foreign,
+    pub vm: Foreign,
+    pub zos: Foreign,
+    pub freebsd: Foreign,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Process {
+    pub terminal: Option<bool>,
+    /// Means something with a terminal only, and is no error without.
+    #[serde(rename = "consoleSize")]
+    _console_size: Option<Object<oci::Box>>,
+    pub user: Option<Object<User>>,
+    pub args: List<String>,
+    pub env: List<String>,
+    pub cwd: Option<String>,
+    pub capabilities: Option<Object<Capabilities>>,
+    pub rlimits: Objects<Rlimit>,
+    pub no_new_privileges: Option<bool>,
+    pub apparmor_profile: Option<String>,
+    pub oom_score_adj: Option<i64>,
+    pub selinux_label: Option<String>,
+    pub io_priority: Option<Object<oci::LinuxIOPriority>>,
+    pub scheduler: Option<Object<oci::Scheduler>>,
+    #[serde(rename = "execCPUAffinity")]
+    pub exec_cpu_affinity: Option<Object<Affinity>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct User {
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub umask: Option<u32>,
+    pub additional_gids: List<u32>,
+}
+
+/// Names, so that an unknown one can be left out with a warning.
+#[derive(Debug, Deserialize)]
+pub(super) struct Capabilities {
+    pub bounding: List<String>,
+    pub effective: List<String>,
+    pub inheritable: List<String>,
+    pub permitted: List<String>,
+    pub ambient: List<String>,
+}
+
+/// All three are required by the schema; `oci_spec` takes a missing bound for 0.
+#[derive(Debug, Deserialize)]
+pub(super) struct Rlimit {
+    #[serde(rename = "type")]
+    pub kind: oci::PosixRlimitType,
+    pub soft: u64,
+    pub hard: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Affinity {
+    pub initial: Option<String>,
+    #[serde(rename = "final")]
+    pub last: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Hooks {
+    pub prestart: Objects<oci::Hook>,
+    pub create_runtime: Objects<oci::Hook>,
+    pub create_container: Objects<oci::Hook>,
+    pub start_container: Objects<oci::Hook>,
+    pub poststart: Objects<oci::Hook>,
+    pub poststop: Objects<oci::Hook>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Linux {
+    pub net_devices: Option<HashMap<String, Object<oci::LinuxNetDevice>>>,
+    pub uid_mappings: Objects<IdMapping>,
+    pub gid_mappings: Objects<IdMapping>,
+    pub sysctl: Option<BTreeMap<String, String>>,
+    pub resources: Option<Object<Resources>>,
+    pub cgroups_path: Option<String>,
+    pub namespaces: Objects<oci::LinuxNamespace>,
+    pub devices: Objects<Device>,
+    pub seccomp: Option<Object<Seccomp>>,
+    pub rootfs_propagation: Option<String>,
+    pub masked_paths: List<String>,
+    pub readonly_paths: List<String>,
+    pub mount_label: Option<String>,
+    pub intel_rdt: Option<Object<oci::LinuxIntelRdt>>,
+    pub memory_policy: Option<Object<oci::LinuxMemoryPolicy>>,
+    pub personality: Option<Object<oci::LinuxPersonality>>,
+    pub time_offsets: Option<BTreeMap<String, Object<oci::LinuxTimeOffset>>>,
+}
+
+/// All three are required by the schema; `oci_spec` takes a missing one for 0.
+#[derive(Debug, Deserialize)]
+pub(super) struct IdMapping {
+    #[serde(rename = "containerID")]
+    pub container: u32,
+    #[serde(rename = "hostID")]
+    pub host: u32,
+    pub size: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Device {
+    pub path: String,
+    #[serde(rename = "type")]
+    pub kind: oci::LinuxDeviceType,
+    pub major: Option<i64>,
+    pub minor: Option<i64>,
+    pub file_mode: Option<u32>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+}
+
+/// The action is required in `oci_spec`; for runc an object without action and calls is no profile.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Seccomp {
+    pub default_action: Option<oci::LinuxSeccompAction>,
+    pub default_errno_ret: Option<u32>,
+    pub architectures: List<oci::Arch>,
+    pub flags: List<oci::LinuxSeccompFilterFlag>,
+    pub listener_path: Option<PathBuf>,
+    pub listener_metadata: Option<String>,
+    pub syscalls: Objects<oci::LinuxSyscall>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Resources {
+    pub devices: Objects<DeviceRule>,
+    pub memory: Option<Object<oci::LinuxMemory>>,
+    pub cpu: Option<Object<oci::LinuxCpu>>,
+    pub pids: Option<Object<Pids>>,
+    #[serde(rename = "blockIO")]
+    pub block_io: Option<Object<oci::LinuxBlockIo>>,
+    pub hugepage_limits: Objects<HugepageLimit>,
+    pub network: Option<Object<oci::LinuxNetwork>>,
+    pub rdma: Option<HashMap<String, Object<oci::LinuxRdma>>>,
+    pub unified: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct DeviceRule {
+    pub allow: bool,
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub major: Option<i64>,
+    pub minor: Option<i64>,
+    pub access: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Pids {
+    pub limit: Option<i64>,
+}
+
+/// Unsigned in the schema, signed in `oci_spec`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct HugepageLimit {
+    #[serde(rename = "pageSize")]
+    _page_size: String,
+    #[serde(rename = "limit")]
+    _limit: u64,
+}
+
+/// Unknown fields are no error (config.md, "Extensibility").
+pub(super) fn read(json: &[u8]) -> Result<Document, Error> {
+    match serde_json::from_slice::<Object<Document>>(json) {
+        Ok(document) => Ok(document.0),
+        Err(_) if json.trim_ascii() == b"null" => Err(Error::Null),
+        Err(fault) => {
+            let (line, column) = (fault.line(), fault.column());
+            let text = fault.to_string();
+            let position = format!(" at line {line} column {column}");
+            let reason = text.strip_suffix(&position).unwrap_or(&text).to_owned();
+            let at = match fault.classify() {
+                serde_json::error::Category::Data => locate::path_at(json, line, column),
+                _ => String::new(),
+            };
+            Err(Error::Json {
+                at,
+                line,
+                column,
+                reason,
+            })
+        }
+    }
+}
