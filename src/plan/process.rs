@@ -27,7 +27,7 @@ impl Planner<'_> {
             let c = |text: String| CString::new(text).expect("checked: no NUL");
             self.push(Step::Sysctl {
                 key: sysctl.key.clone(),
-                path: c(format!("sys/{}", sysctl.key.replace('.', "/"))),
+                path: c(format!("sys/{}", sysctl.file())),
                 value: c(sysctl.value.clone()),
             });
         }

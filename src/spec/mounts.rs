@@ -34,9 +34,6 @@ pub enum What {
     Filesystem(Filesystem),
     /// The container's own groups: what is mounted depends on the host's hierarchies.
     Cgroup,
-    /// What is mounted at the target already: it gets the attributes, and its filesystem these
-    /// options (`fspick`), if there are any.
-    Remount { options: Vec<FsOption> },
 }
 
 #[derive(Clone, Debug)]
@@ -140,7 +137,6 @@ struct Asked {
     copy_up: bool,
     /// Whether with all below, where it is a bind.
     bind: Option<bool>,
-    remount: bool,
     /// For the filesystem, in order.
     options: Vec<FsOption>,
 }
@@ -178,7 +174,6 @@ impl Asked {
             Word::Bind { recursive } => {
                 self.bind = Some(recursive || self.bind == Some(true));
             }
-            Word::Remount => self.remount = true,
             Word::CopyUp => self.copy_up = true,
         }
         Ok(())
@@ -218,14 +213,6 @@ fn convert_what(
     let source = mount.source().as_deref().unwrap_or(Path::new(""));
     let bind = asked.bind.or((kind == "bind").then_some(false));
 
-    if asked.remount {
-        // MS_REMOUNT|MS_BIND leaves the filesystem alone (mount(2)).
-        let options = match bind {
-            Some(_) => Vec::new(),
-            None => asked.options.clone(),
-        };
-        return Ok(What::Remount { options });
-    }
     if let Some(recursive) = bind {
         let at = at.key("source");
         if source.as_os_str().is_empty() {
@@ -299,7 +286,6 @@ fn check_proc(target: &InRoot, what: &What) -> Result<(), String> {
             .any(|name| target.as_path() == Path::new(name))
     };
     match what {
-        What::Remount { .. } => Ok(()),
         What::Filesystem(fs) if is_top && fs.kind.as_bytes() == b"proc" => Ok(()),
         What::Bind { .. } if is_top || is_listed() => Ok(()),
         _ if is_top => Err(format!("{target} can only be a proc filesystem")),

@@ -25,7 +25,6 @@ pub(super) enum Word {
     Bind {
         recursive: bool,
     },
-    Remount,
     CopyUp,
     /// Nothing is left to ask of today's kernel.
     Nothing,
@@ -68,7 +67,7 @@ impl Change {
 }
 
 use Change::{Atime, Clear, NotAtime, Set};
-use Word::{Access, Below, Bind, CopyUp, Here, Nothing, Propagate, Remount, Superblock};
+use Word::{Access, Below, Bind, CopyUp, Here, Nothing, Propagate, Superblock};
 
 /// Sorted by name. `norelatime` asks for what has not existed since Linux 2.6.30, where relatime
 /// became the default; `silent` concerns the kernel's log of `mount(2)`; `iversion` has no word in
@@ -103,7 +102,6 @@ pub(super) const OPTIONS: &[(&str, Word)] = &[
     ("rdev", Below(Clear(NODEV))),
     ("rdiratime", Below(Clear(NODIRATIME))),
     ("relatime", Here(Atime(RELATIME))),
-    ("remount", Remount),
     ("rexec", Below(Clear(NOEXEC))),
     ("rnoatime", Below(Atime(NOATIME))),
     ("rnodev", Below(Set(NODEV))),
@@ -137,7 +135,7 @@ pub(super) const OPTIONS: &[(&str, Word)] = &[
 ];
 
 /// Words of the OCI that are still to come.
-pub(super) const UNSUPPORTED: &[&str] = &["idmap", "ridmap"];
+pub(super) const UNSUPPORTED: &[&str] = &["idmap", "remount", "ridmap"];
 
 /// `None`: the word is not the OCI's.
 pub(super) fn meaning(word: &str) -> Option<Word> {
