@@ -9,6 +9,7 @@ pub mod channel;
 pub mod clone;
 pub mod exec;
 pub mod identity;
+pub mod kvm;
 pub mod mount;
 pub mod path;
 pub mod poll;

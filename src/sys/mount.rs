@@ -139,6 +139,28 @@ pub fn set_attributes(
     })
 }
 
+/// Shows the files of the detached mount `tree` with the ids that the user namespace `users` gives
+/// them (`MOUNT_ATTR_IDMAP`, Linux 5.12). `EINVAL`: the filesystem cannot.
+pub fn map_ids(tree: BorrowedFd<'_>, users: BorrowedFd<'_>) -> Result<(), Errno> {
+    let attr = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: u64::from(users.as_raw_fd().cast_unsigned()),
+    };
+    // SAFETY: `attr` is a whole mount_attr, its size is passed, and it outlives the call.
+    done(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attr,
+            size_of::<libc::mount_attr>(),
+        )
+    })
+}
+
 /// Changes the propagation of the mount at `path` (`mount(2)` with no source): `flags` holds one of
 /// `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED`, `MS_UNBINDABLE`, with or without `MS_REC`.
 pub fn set_propagation(path: &CStr, flags: u64) -> Result<(), Errno> {
