@@ -40,7 +40,7 @@ pub fn clone(namespaces: c_int, group: Option<RawFd>) -> Result<Option<libc::pid
             size_of::<libc::clone_args>(),
         )
     })?;
-    Ok((pid != 0).then(|| pid as libc::pid_t))
+    Ok((pid != 0).then_some(pid as libc::pid_t))
 }
 
 pub fn mount(
