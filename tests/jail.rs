@@ -108,14 +108,10 @@ fn a_firewall_rule_made_inside_is_not_there_outside() {
 #[test]
 fn a_group_made_inside_lies_below_the_jails_own_and_goes_with_it() {
     needs!(root);
-    let script = "for d in /sys/fs/cgroup/*/; do test -e $d/cgroup.procs && mkdir $d/made-inside; \
-                  done; echo made; read wait_for_the_test";
+    let script = "for d in /sys/fs/cgroup/ /sys/fs/cgroup/*/; do test -e $d/cgroup.procs && \
+                  mkdir $d/made-inside; done; read wait_for_the_test";
     let mut child = sh(script);
-    let mut child = child
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = child.stdin(Stdio::piped()).spawn().unwrap();
     let made = || {
         jail_groups()
             .iter()
@@ -123,9 +119,12 @@ fn a_group_made_inside_lies_below_the_jails_own_and_goes_with_it() {
             .count()
     };
     eventually("a group is made in each hierarchy", || made() > 0);
-    let at_the_root = fs::read_dir(GROUPS).unwrap().flatten();
-    for hierarchy in at_the_root {
-        assert!(!hierarchy.path().join("made-inside").exists());
+    let hierarchies = fs::read_dir(GROUPS)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path());
+    for root in hierarchies.chain([GROUPS.into()]) {
+        assert!(!root.join("made-inside").exists());
     }
     drop(child.stdin.take());
     child.wait().unwrap();
