@@ -157,17 +157,17 @@ impl Child<'_> {
     /// Tells the runtime where we are, and waits for it.
     fn pass(&self, gate: Gate) -> Result<(), Stop> {
         let gone = |errno| Stop::at(Call::RuntimeGone, errno);
-        channel::send(self.channel, gate.byte()).map_err(gone)?;
+        if gate.is_told() {
+            channel::send(self.channel, gate.byte()).map_err(gone)?;
+        }
         match channel::receive(self.channel).map_err(gone)? {
             Some(_) => Ok(()),
             None => Err(gone(Errno::EPIPE)),
         }
     }
 
-    /// Lets whoever connects look, and goes on when one of them says so. From here on the
-    /// container outlives the runtime that made it.
-    fn await_start(&mut self) -> Result<(), Stop> {
-        identity::set_parent_death_signal(0)?;
+    /// Lets whoever connects look, and goes on when one of them says so.
+    fn await_start(&self) -> Result<(), Stop> {
         let Some((listener, page)) = self.start else {
             return Ok(());
         };

@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 
-use crate::plan::step::{Gate, Source, Step};
+use crate::plan::step::{Source, Step};
 use crate::sys::report::Fault;
 
 /// What the child was doing inside a step. The number goes through the shared page.
@@ -108,12 +108,9 @@ impl From<Errno> for Stop {
 pub fn reason(errno: Errno) -> String {
     let text = errno.desc();
     let mut chars = text.chars();
-    match chars.next() {
-        // An acronym keeps its case ("RPC struct is bad").
-        Some(first)
-            if !text.starts_with(|c: char| c.is_uppercase())
-                || !text[1..].starts_with(|c: char| c.is_uppercase()) =>
-        {
+    match (chars.next(), text.chars().nth(1)) {
+        // An abbreviation keeps its case ("I/O error", "RPC struct is bad").
+        (Some(first), Some(second)) if second.is_lowercase() => {
             first.to_lowercase().chain(chars).collect()
         }
         _ => text.to_string(),
@@ -122,32 +119,11 @@ pub fn reason(errno: Errno) -> String {
 
 /// One sentence for a fault of `step`.
 pub fn words(step: &Step, fault: &Fault) -> String {
-    let call = ALL.iter().copied().find(|call| *call as u32 == fault.call);
-    let call = call.unwrap_or(Call::Itself);
+    let call = call_of(fault);
     let cause = Errno::from_raw(fault.number);
-    let errno = reason(cause);
     let note = String::from_utf8_lossy(&fault.note);
     match (step, call) {
         (Step::FindProgram(program), _) => find(program, call, cause),
-        (Step::Execute { args, .. }, _) => {
-            let name = args
-                .strings()
-                .first()
-                .map(|a| a.to_string_lossy())
-                .unwrap_or_default();
-            format!("exec {name}: {errno}")
-        }
-        (Step::Gate(gate), Call::RuntimeGone) => format!("{step}: {}", gone(*gate)),
-        (Step::Hook(_), Call::HookEnded) => {
-            format!("{step}: exit status {}{}", fault.number, quoted(&note))
-        }
-        (Step::Hook(_), Call::HookSignalled) => {
-            format!("{step}: ended by signal {}{}", fault.number, quoted(&note))
-        }
-        (Step::Hook(hook), Call::HookTimedOut) => {
-            let seconds = hook.timeout.unwrap_or_default().as_secs();
-            format!("{step}: still running after {seconds} s{}", quoted(&note))
-        }
         (Step::Mount(mount), Call::SetOption | Call::CreateFilesystem) if !note.is_empty() => {
             let note = note.trim_end();
             // The kernel marks an error with "e ", and mostly names the filesystem.
@@ -155,15 +131,42 @@ pub fn words(step: &Step, fault: &Fault) -> String {
         }
         (Step::Mount(mount), Call::OpenFilesystem) => match &mount.source {
             Source::New { kind, .. } if cause == Errno::ENODEV => {
-                format!(
-                    "{mount}: the kernel has no filesystem {}",
-                    kind.to_string_lossy()
-                )
+                format!("{mount}: the kernel has no filesystem {}", kind.to_string_lossy())
             }
-            _ => format!("{mount}: {errno}"),
+            _ => format!("{mount}: {}", reason(cause)),
         },
-        _ => format!("{step}: {}{errno}", what(call)),
+        _ => sentence(&subject(step), fault),
     }
+}
+
+/// What a sentence about the step begins with. `start` is told these by the record, since the plan
+/// ends with the `create` that made it.
+pub fn subject(step: &Step) -> String {
+    match step {
+        Step::Execute { args, .. } => {
+            let name = args.strings().first().map(|arg| arg.to_string_lossy());
+            format!("exec {}", name.unwrap_or_default())
+        }
+        step => step.to_string(),
+    }
+}
+
+/// The sentence for a fault of the step that `subject` describes.
+pub fn sentence(subject: &str, fault: &Fault) -> String {
+    let note = String::from_utf8_lossy(&fault.note);
+    let said = if note.trim().is_empty() { String::new() } else { format!(": {:?}", note.trim()) };
+    match call_of(fault) {
+        Call::RuntimeGone => format!("{subject}: the runtime ended"),
+        Call::HookEnded => format!("{subject}: exit status {}{said}", fault.number),
+        Call::HookSignalled => format!("{subject}: ended by signal {}{said}", fault.number),
+        Call::HookTimedOut => format!("{subject}: still running at its timeout{said}"),
+        call => format!("{subject}: {}{}", what(call), reason(Errno::from_raw(fault.number))),
+    }
+}
+
+fn call_of(fault: &Fault) -> Call {
+    let found = ALL.iter().copied().find(|call| *call as u32 == fault.call);
+    found.unwrap_or(Call::Itself)
 }
 
 /// The texts that Docker and Podman derive 126 and 127 from.
@@ -177,19 +180,6 @@ fn find(program: &crate::plan::step::Candidates, call: Call, errno: Errno) -> St
         (Call::Directory, _) => format!("exec: \"{name}\": permission denied: it is a directory"),
         (_, Errno::EACCES) => format!("exec: \"{name}\": {reason}"),
         _ => format!("exec: \"{name}\": stat {name}: {reason}"),
-    }
-}
-
-fn gone(_: Gate) -> &'static str {
-    "the runtime ended"
-}
-
-fn quoted(note: &str) -> String {
-    let note = note.trim();
-    if note.is_empty() {
-        String::new()
-    } else {
-        format!(": {note:?}")
     }
 }
 
@@ -211,7 +201,6 @@ fn what(call: Call) -> &'static str {
         Call::OpenNull => "open the host's /dev/null: ",
         Call::SetOwner => "set the owner: ",
         Call::OutsideRoot => "it lies outside the root: ",
-        Call::RuntimeGone => "the runtime ended: ",
         Call::SetGroups => "set the groups: ",
         Call::SetGid => "set the group: ",
         Call::SetUid => "set the user: ",

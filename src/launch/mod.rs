@@ -34,8 +34,10 @@ pub enum Error {
     /// A step that did not succeed, in words.
     #[error("{0}")]
     Fault(String),
-    #[error("the container's process ended before it ran its program: {0}")]
-    Died(&'static str),
+    #[error("the container's process was ended by signal {number} before it ran its program")]
+    Killed { number: i32 },
+    #[error("the container's process ended before it ran its program")]
+    Lost,
 }
 
 /// What the process is given beside its plan.
@@ -202,9 +204,7 @@ pub fn judge(
     match (progress, ended) {
         (Progress::Executing, _) => Ok(()),
         (Progress::Stopped(fault), _) => Err(Error::Fault(describe(fault))),
-        (Progress::Working, Some(Ended::Signal(number))) => Err(Error::Died(
-            nix::sys::signal::Signal::try_from(number).map_or("a signal", |s| s.as_str()),
-        )),
-        (Progress::Working, _) => Err(Error::Died("the runtime was gone")),
+        (Progress::Working, Some(Ended::Signal(number))) => Err(Error::Killed { number }),
+        (Progress::Working, _) => Err(Error::Lost),
     }
 }

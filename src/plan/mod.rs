@@ -51,14 +51,25 @@ pub struct Wishes {
     pub id: Id,
     /// `create` stops before the program, `run` does not.
     pub await_start: bool,
+    pub ending: Ending,
     pub no_pivot: bool,
     pub no_new_keyring: bool,
     /// How many descriptors after stderr the program gets.
     pub preserve_fds: u32,
 }
 
+/// What a container does when the runtime that made it is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// `run` in the foreground takes it along.
+    WithRuntime,
+    OnItsOwn,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error("process property must not be empty")]
+    NoProcess,
     #[error("linux.seccomp: {0}")]
     Seccomp(#[from] seccomp::Error),
     #[error("open the {kind} namespace {path}: {errno}")]
@@ -91,12 +102,12 @@ pub fn plan(container: &Container, host: &Host, wishes: &Wishes) -> Result<Plan,
     planner.namespaces()?;
     planner.push(Step::NewSession);
     planner.keyring();
+    planner.identity();
     if container.namespaces.mount == Namespace::New {
         planner.root()?;
     } else {
         planner.hook_steps();
     }
-    planner.identity();
     planner.process()?;
     Ok(Plan {
         birth: planner.birth,
@@ -125,6 +136,14 @@ impl Planner<'_> {
 }
 
 impl Plan {
+    /// Where the child waits for the runtime, in order.
+    pub fn gates(&self) -> impl Iterator<Item = Gate> + '_ {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Gate(gate) => Some(*gate),
+            _ => None,
+        })
+    }
+
     /// What the runtime itself does, in words.
     pub fn birth_lines(&self) -> Vec<String> {
         self.birth.lines()

@@ -2,9 +2,9 @@
 
 use std::ffi::{CStr, CString};
 
-use super::step::{Candidates, Gate, Hook as Planned, Step};
-use super::{Error, Planner, home, seccomp};
-use crate::spec::container::{Hook, Namespace, Personality, Process};
+use super::step::{Candidates, Gate, Step};
+use super::{Ending, Error, Planner, home, seccomp};
+use crate::spec::container::{Namespace, Personality, Process};
 use crate::sys::exec::Words;
 use crate::sys::identity::CapabilitySets;
 
@@ -48,13 +48,7 @@ impl Planner<'_> {
 
     /// The last part: nothing of the host's power is left when the program starts.
     pub(super) fn process(&mut self) -> Result<(), Error> {
-        let Some(process) = self.container.process.as_ref() else {
-            self.push(Step::Gate(Gate::Recorded));
-            if self.wishes.await_start {
-                self.push(Step::AwaitStart);
-            }
-            return Ok(());
-        };
+        let process = self.container.process.as_ref().ok_or(Error::NoProcess)?;
         let filter = self
             .container
             .seccomp
@@ -96,6 +90,12 @@ impl Planner<'_> {
             self.push(Step::NoNewPrivileges);
         }
 
+        // Changing the user has cleared the parent death signal (prctl(2)). A child on its own hears
+        // of a runtime that dies before the record is whole by the end of the channel.
+        self.push(match self.wishes.ending {
+            Ending::WithRuntime => Step::DieWithRuntime,
+            Ending::OnItsOwn => Step::OutliveRuntime,
+        });
         self.push(Step::Gate(Gate::Recorded));
         if self.wishes.await_start {
             self.push(Step::AwaitStart);
@@ -188,18 +188,4 @@ fn join(dir: &[u8], name: &CStr) -> CString {
     path.push(b'/');
     path.extend_from_slice(name.to_bytes());
     CString::new(path).expect("made of strings without NUL")
-}
-
-/// A hook with its words ready.
-pub(super) fn hook(point: &'static str, index: usize, hook: &Hook) -> Planned {
-    use std::os::unix::ffi::OsStrExt;
-    let c = |text: &[u8]| CString::new(text).expect("checked: no NUL");
-    Planned {
-        point,
-        index,
-        path: c(hook.path.as_os_str().as_bytes()),
-        args: Words::new(hook.args.iter().map(|word| c(word.as_bytes())).collect()),
-        env: Words::new(hook.env.iter().map(|word| c(word.as_bytes())).collect()),
-        timeout: hook.timeout,
-    }
 }

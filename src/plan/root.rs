@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::step::{Gate, Mount, Source, Step, TargetRule, Tree};
+use super::step::{self, Gate, Mount, Source, Step, TargetRule, Tree};
 use super::{Error, Planner};
 use crate::spec::container::Hook;
 use crate::spec::mounts::{
@@ -141,7 +141,11 @@ impl Planner<'_> {
     /// The hooks between the mounts and the change of root.
     pub(super) fn hook_steps(&mut self) {
         let hooks = &self.container.hooks;
-        if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
+        // Also before those of the container's side: the runtime must have written what they read.
+        let none = hooks.prestart.is_empty()
+            && hooks.create_runtime.is_empty()
+            && hooks.create_container.is_empty();
+        if !none {
             self.push(Step::Gate(Gate::Hooked));
         }
         self.hooks("createContainer", &hooks.create_container);
@@ -149,7 +153,7 @@ impl Planner<'_> {
 
     pub(super) fn hooks(&mut self, point: &'static str, hooks: &[Hook]) {
         for (index, hook) in hooks.iter().enumerate() {
-            self.push(Step::Hook(super::process::hook(point, index, hook)));
+            self.push(Step::Hook(step::Hook::new(point, index, hook)));
         }
     }
 

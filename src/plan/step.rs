@@ -192,6 +192,12 @@ impl Gate {
         self as u8 + 1
     }
 
+    /// Whether the child says that it has come here. It saves a wake-up where the runtime acts
+    /// ahead and does not need to know.
+    pub fn is_told(self) -> bool {
+        matches!(self, Self::Hooked | Self::Recorded)
+    }
+
     pub fn from_byte(byte: u8) -> Option<Self> {
         [Self::Mapped, Self::Admitted, Self::Hooked, Self::Recorded]
             .into_iter()
@@ -282,6 +288,23 @@ pub struct Hook {
     pub args: Words,
     pub env: Words,
     pub timeout: Option<Duration>,
+}
+
+impl Hook {
+    /// With its words ready for execve.
+    pub fn new(point: &'static str, index: usize, hook: &crate::spec::container::Hook) -> Self {
+        use std::os::unix::ffi::OsStrExt;
+        let c = |text: &[u8]| CString::new(text).expect("checked: no NUL");
+        let words = |list: &[String]| Words::new(list.iter().map(|w| c(w.as_bytes())).collect());
+        Self {
+            point,
+            index,
+            path: c(hook.path.as_os_str().as_bytes()),
+            args: words(&hook.args),
+            env: words(&hook.env),
+            timeout: hook.timeout,
+        }
+    }
 }
 
 /// Where the program may lie.
