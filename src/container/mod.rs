@@ -1,1 +1,116 @@
-//! container
+//! One file per verb. Here all layers below meet: config.json is read, planned, launched and
+//! recorded, and every later command finds its container by the record.
+
+mod create;
+mod creation;
+mod delete;
+mod dry_run;
+mod hooks;
+mod host;
+mod kill;
+mod list;
+mod monitor;
+mod run;
+pub mod shield;
+mod start;
+mod state;
+mod stop;
+mod wait;
+
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+use crate::launch::fault::reason;
+use crate::{cgroup, launch, plan, spec, state as records};
+
+pub use create::create;
+pub use delete::delete;
+pub use dry_run::plan;
+pub use kill::kill;
+pub use list::list;
+pub use run::{RunOptions, run};
+pub use start::start;
+pub use state::{State, Status, state};
+pub use stop::stop;
+pub use wait::wait;
+
+/// Where containers are kept and how their groups are made.
+#[derive(Debug)]
+pub struct Context {
+    pub store: records::Store,
+    pub groups: GroupDriver,
+    /// `--rootless`; `None` for auto.
+    pub rootless: Option<bool>,
+}
+
+/// Who makes the groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupDriver {
+    /// We do, in whatever hierarchies there are.
+    Auto,
+    /// Nobody: the container stays in the caller's group.
+    Disabled,
+    /// systemd does.
+    Systemd,
+}
+
+/// How `create` and `run` are told to make a container.
+#[derive(Clone, Debug)]
+pub struct CreateOptions {
+    pub bundle: PathBuf,
+    /// Instead of the bundle's config.json.
+    pub config: Option<PathBuf>,
+    pub pid_file: Option<PathBuf>,
+    pub console_socket: Option<PathBuf>,
+    pub preserve_fds: u32,
+    pub no_pivot: bool,
+    pub no_new_keyring: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Spec(#[from] spec::Error),
+    #[error(transparent)]
+    Group(#[from] cgroup::Error),
+    #[error(transparent)]
+    Record(#[from] records::Error),
+    /// The texts around it are those that runc's callers look for.
+    #[error("unable to start container process: {0}")]
+    Plan(#[from] plan::Error),
+    #[error("unable to start container process: error during container init: {0}")]
+    Launch(#[from] launch::Error),
+    #[error("unable to start container process: {0}")]
+    Hook(String),
+    #[error("bundle {path}: {}", reason(*.errno))]
+    Bundle { path: PathBuf, errno: Errno },
+    #[error("{0} is not supported yet")]
+    Unsupported(&'static str),
+    #[error("unable to stat preserved-fd {number} (of {count}): {}", reason(*.errno))]
+    PreservedFd { number: u32, count: u32, errno: Errno },
+    #[error("write the pid file {path}: {source}")]
+    PidFile { path: PathBuf, source: std::io::Error },
+    #[error("{act}: {}", reason(*.errno))]
+    Call { act: &'static str, errno: Errno },
+    /// A short text that callers match: the container is in the wrong state for the command.
+    #[error("{0}")]
+    State(&'static str),
+    #[error("cannot delete container {id} that is not stopped: {status}")]
+    NotStopped { id: spec::Id, status: Status },
+    #[error("unable to signal init: {}", reason(*.0))]
+    Signal(Errno),
+    #[error("container init still running")]
+    StillRunning,
+    #[error("container {0}: its exit code is known only to the parent of its process")]
+    ExitUnknown(spec::Id),
+    #[error("the monitor of container {0} ended without a word")]
+    MonitorLost(spec::Id),
+    /// What the monitor of a detached container could not do, in its own words.
+    #[error("{0}")]
+    Monitor(String),
+}
+
+fn call(act: &'static str) -> impl Fn(Errno) -> Error {
+    move |errno| Error::Call { act, errno }
+}

@@ -19,7 +19,7 @@ use crate::plan::{Gate, Plan};
 use crate::sys::clone::{Clone, Forked};
 use crate::sys::report::{Fault, Progress, Report};
 use crate::sys::signal::Ended;
-use crate::sys::{channel, clone, signal};
+use crate::sys::{channel, clone, path, signal};
 use child::{Child, Found};
 
 /// What `start` says at the gate.
@@ -48,7 +48,7 @@ pub struct Equipment<'a> {
     /// Where `start` will knock, for plans that wait for it.
     pub listener: Option<BorrowedFd<'a>>,
     /// A lock on a file belongs to all copies of its descriptor: the child closes its own.
-    pub lock: Option<OwnedFd>,
+    pub lock: Option<BorrowedFd<'a>>,
 }
 
 /// A process that is carrying out its plan.
@@ -75,7 +75,7 @@ fn prepare(act: &'static str) -> impl Fn(Errno) -> Error {
 }
 
 /// Clones the process and lets it begin. The caller is the only thread of its process.
-pub fn launch(plan: &Plan, equipment: Equipment<'_>) -> Result<Launched, Error> {
+pub fn launch(plan: &Plan, equipment: &Equipment<'_>) -> Result<Launched, Error> {
     let waits = equipment.listener.is_some();
     let (report, page) = if waits {
         let (report, page) = Report::to_be_passed().map_err(prepare("make the report page"))?;
@@ -104,7 +104,7 @@ pub fn launch(plan: &Plan, equipment: Equipment<'_>) -> Result<Launched, Error> 
         // What belongs to the runtime: its end of the channel, so that its death is heard, and the
         // lock.
         drop(ours);
-        drop(equipment.lock);
+        equipment.lock.map(path::close_in_child);
         let start = equipment.listener.zip(page.as_ref().map(AsFd::as_fd));
         Child {
             plan,

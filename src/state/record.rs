@@ -48,9 +48,12 @@ pub struct Record {
     pub exit: Option<Exit>,
     /// The user who created it.
     pub owner: u32,
-    /// config.json names no process: `start` refuses.
+    /// What the steps after the gate of `start` are about, and the number of the first: `start`
+    /// tells of a fault without the plan.
     #[serde(default)]
-    pub no_process: bool,
+    pub late_steps: Vec<String>,
+    #[serde(default)]
+    pub late_from: usize,
 }
 
 /// How far a container has come. `Running` is the last thing written while it lives: whether it

@@ -20,7 +20,7 @@ const NEW_RECORD: &CStr = c".state.json.new";
 
 /// All that a container's directory may hold. [`Slot::remove`] knows no other names, so that a wrong
 /// `--root` cannot make it remove somebody's files.
-const ENTRIES: [&CStr; 3] = [RECORD, NEW_RECORD, c"exec.fifo"];
+const ENTRIES: [&CStr; 3] = [RECORD, NEW_RECORD, c"gate"];
 
 /// A container's directory with the exclusive lock on it. Everything is done through the directory's
 /// descriptor, whatever its path has come to name.

@@ -34,6 +34,19 @@ pub fn standard(number: u8) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(RawFd::from(number.min(2))) }
 }
 
+/// Closes the child's copy of a descriptor that the parent owns. Only for the child, which never
+/// drops the owner.
+pub fn close_in_child(fd: BorrowedFd<'_>) {
+    // SAFETY: takes only a number; the child has its own table, and uses this entry no more.
+    unsafe { libc::syscall(libc::SYS_close, fd.as_raw_fd()) };
+}
+
+/// Whether a descriptor of this number is open: `EBADF` when not.
+pub fn is_open(number: RawFd) -> Result<(), Errno> {
+    // SAFETY: takes only numbers.
+    Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) }).map(drop)
+}
+
 /// Opens `path` under `dir`. `flags` are those of `open(2)`; `O_CLOEXEC` is added.
 pub fn open(
     dir: BorrowedFd<'_>,

@@ -1,0 +1,306 @@
+//! What `create` and `run` have in common: a container that comes to be, step by step, and can be
+//! undone at each.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use super::hooks::{self, HookState};
+use super::{Context, CreateOptions, Error, GroupDriver, Status, call, host};
+use crate::cgroup::{Group, Hierarchies, place};
+use crate::launch::{self, Equipment, Event, Launched};
+use crate::plan::step::Step;
+use crate::plan::{Ending, Gate, Plan, Wishes, plan};
+use crate::spec::{self, Container, Id};
+use crate::state::{Identity, LaterHooks, Phase, Record, Slot, Time, pid_file};
+use crate::sys::{channel, path};
+
+/// The socket in a container's directory at which `start` knocks.
+pub(super) const GATE: &str = "gate";
+
+/// Everything that can be known before anything is made.
+#[derive(Debug)]
+pub(super) struct Draft {
+    bundle: PathBuf,
+    pub(super) container: Container,
+    group: Option<Box<dyn Group>>,
+    plan: Plan,
+    pid_file: Option<PathBuf>,
+    await_start: bool,
+}
+
+impl Draft {
+    pub(super) fn new(
+        cx: &Context,
+        id: &Id,
+        options: &CreateOptions,
+        await_start: bool,
+        ending: Ending,
+    ) -> Result<Self, Error> {
+        if cx.groups == GroupDriver::Systemd {
+            return Err(Error::Unsupported("the systemd cgroup driver (--systemd-cgroup)"));
+        }
+        if options.console_socket.is_some() {
+            return Err(Error::State(
+                "cannot use console socket if runc will not detach or allocate tty",
+            ));
+        }
+        check_preserved(options.preserve_fds)?;
+        let bundle = options.bundle.canonicalize().map_err(|e| Error::Bundle {
+            path: options.bundle.clone(),
+            errno: nix::errno::Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
+        })?;
+        let container = spec::load(&bundle, options.config.as_deref())?;
+        let (group, plan) = plan_for(cx, &container, &Wishes {
+            id: id.clone(),
+            await_start,
+            ending,
+            no_pivot: options.no_pivot,
+            no_new_keyring: options.no_new_keyring,
+            preserve_fds: options.preserve_fds,
+        })?;
+        let pid_file = options.pid_file.clone();
+        Ok(Self { bundle, container, group, plan, pid_file, await_start })
+    }
+
+    fn record(&self, id: &Id) -> Record {
+        let late = self.plan.steps.iter().position(|step| matches!(step, Step::AwaitStart));
+        let late = late.map_or(&[][..], |at| &self.plan.steps[at..]);
+        Record {
+            version: crate::state::record::VERSION,
+            id: id.clone(),
+            phase: Phase::Creating,
+            pid: None,
+            start_time: None,
+            monitor: None,
+            bundle: self.bundle.clone(),
+            rootfs: self.container.root.path.clone(),
+            created: Time::now(),
+            oci_version: self.container.oci_version.clone(),
+            annotations: self.container.annotations.clone(),
+            group_paths: self.group.as_ref().map(|group| group.paths()).unwrap_or_default(),
+            hooks: LaterHooks {
+                poststart: self.container.hooks.poststart.clone(),
+                poststop: self.container.hooks.poststop.clone(),
+            },
+            late_steps: late.iter().map(launch::fault::subject).collect(),
+            late_from: self.plan.steps.len() - late.len(),
+            exit: None,
+            owner: nix::unistd::geteuid().as_raw(),
+        }
+    }
+}
+
+/// The group that a container would be in, and the plan of its process.
+pub(super) fn plan_for(
+    cx: &Context,
+    container: &Container,
+    wishes: &Wishes,
+) -> Result<(Option<Box<dyn Group>>, Plan), Error> {
+    let hierarchies = match cx.groups {
+        GroupDriver::Disabled => None,
+        _ => Some(Hierarchies::detect()?),
+    };
+    let group = match &hierarchies {
+        Some(hierarchies) => Some(place(hierarchies, &container.group_path, &wishes.id)?),
+        None => None,
+    };
+    let host = host::probe(hierarchies.as_ref(), group.as_deref())?;
+    Ok((group, plan(container, &host, wishes)?))
+}
+
+fn check_preserved(count: u32) -> Result<(), Error> {
+    for number in 0..count {
+        let fd = i32::try_from(3 + number).unwrap_or(i32::MAX);
+        path::is_open(fd).map_err(|errno| Error::PreservedFd { number, count, errno })?;
+    }
+    Ok(())
+}
+
+/// A container that is being made. Until [`Creation::commit`] all of it can be taken back.
+#[derive(Debug)]
+pub(super) struct Creation {
+    draft: Draft,
+    slot: Slot,
+    pub(super) record: Record,
+    launched: Option<Launched>,
+}
+
+impl Creation {
+    /// Makes the container up to the gate of `start`, or to its program; nothing is left of one that
+    /// could not be made.
+    pub(super) fn complete(cx: &Context, id: &Id, draft: Draft) -> Result<Self, Error> {
+        let slot = cx.store.reserve(id)?;
+        let record = draft.record(id);
+        let mut creation = Self { draft, slot, record, launched: None };
+        match creation.make() {
+            Ok(()) => Ok(creation),
+            Err(e) => {
+                creation.undo();
+                Err(e)
+            }
+        }
+    }
+
+    fn make(&mut self) -> Result<(), Error> {
+        // On disk before it exists: `delete` can remove what a killed creation left.
+        self.slot.save(&self.record)?;
+        if let Some(group) = &mut self.draft.group {
+            group.make(&self.draft.container.limits)?;
+        }
+
+        self.launch()?;
+        let gates: Vec<Gate> = self.draft.plan.gates().collect();
+        for gate in gates {
+            self.attend(gate)?;
+        }
+
+        if !self.draft.await_start {
+            let launched = self.launched()?;
+            while launched.next()? != Event::Silent {}
+            launched.outcome(&self.draft.plan)?;
+        }
+        Ok(())
+    }
+
+    fn launch(&mut self) -> Result<(), Error> {
+        let listener = if self.draft.await_start {
+            let made = channel::listen(self.slot.lock_fd(), GATE);
+            Some(made.map_err(call("make the gate in the state directory"))?)
+        } else {
+            None
+        };
+        let group = self.draft.group.as_ref();
+        let equipment = Equipment {
+            group: group.and_then(|group| group.entrance()),
+            listener: listener.as_ref().map(OwnedFd::as_fd),
+            lock: Some(self.slot.lock_fd()),
+        };
+        self.launched = Some(launch::launch(&self.draft.plan, &equipment)?);
+        Ok(())
+    }
+
+    fn launched(&self) -> Result<&Launched, Error> {
+        // Set by `launch`, which comes first.
+        self.launched.as_ref().ok_or(Error::State("container not running"))
+    }
+
+    /// Does what the child waits for at `gate`, ahead of its coming where that is all the same.
+    fn attend(&mut self, gate: Gate) -> Result<(), Error> {
+        let launched = self.launched()?;
+        match gate {
+            Gate::Mapped => {
+                launched.map_ids(&self.draft.container.id_maps)?;
+                if let Some(score) = self.draft.plan.birth.oom_score {
+                    launched.set_oom_score(score)?;
+                }
+            }
+            Gate::Admitted => {
+                if let Some(group) = &self.draft.group {
+                    group.admit(launched.pid)?;
+                }
+            }
+            Gate::Hooked => {
+                self.wait_for(gate)?;
+                self.run_hooks()?;
+            }
+            Gate::Recorded => {
+                if self.draft.await_start {
+                    self.wait_for(gate)?;
+                }
+                self.announce()?;
+            }
+        }
+        self.launched()?.open_gate();
+        Ok(())
+    }
+
+    /// A child that falls silent before it reaches the gate has a fault to tell.
+    fn wait_for(&self, gate: Gate) -> Result<(), Error> {
+        let launched = self.launched()?;
+        loop {
+            match launched.next()? {
+                Event::At(reached) if reached == gate => return Ok(()),
+                Event::At(_) => {}
+                Event::Silent => {
+                    launched.outcome(&self.draft.plan)?;
+                    return Err(launch::Error::Lost.into());
+                }
+            }
+        }
+    }
+
+    fn run_hooks(&mut self) -> Result<(), Error> {
+        let pid = self.launched()?.pid.as_raw();
+        let state = HookState { status: Status::Creating, pid, record: &self.record }.to_json();
+        let hooks = &self.draft.container.hooks;
+        hooks::run("prestart", &hooks.prestart, &state)?;
+        hooks::run("createRuntime", &hooks.create_runtime, &state)?;
+        match &mut self.launched {
+            Some(launched) => Ok(launched.tell_hooks(&state)?),
+            None => Ok(()),
+        }
+    }
+
+    /// From here on other commands find the process.
+    fn announce(&mut self) -> Result<(), Error> {
+        let launched = self.launched()?;
+        let pid = launched.pid.as_raw();
+        let identity = Identity::of(pid).ok().flatten();
+        self.record.pid = Some(pid);
+        self.record.start_time = identity.map(|i| i.start_time);
+        self.record.phase = if self.draft.await_start { Phase::Created } else { Phase::Running };
+        self.slot.save(&self.record)?;
+        if let Some(path) = &self.draft.pid_file {
+            let fault = |source| Error::PidFile { path: path.clone(), source };
+            pid_file::write(path, pid).map_err(fault)?;
+        }
+        let state = HookState { status: Status::Created, pid, record: &self.record }.to_json();
+        match &mut self.launched {
+            Some(launched) => Ok(launched.tell_hooks(&state)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes everything back, in reverse; what cannot be is left to `delete`, which the record
+    /// serves.
+    fn undo(self) {
+        let id = self.record.id.clone();
+        if let Some(launched) = &self.launched {
+            launched.kill();
+        }
+        let mut whole = true;
+        if let Some(group) = &self.draft.group {
+            let removed = group.kill().and_then(|()| group.remove());
+            if let Err(e) = removed {
+                log::warn!("container {id}: {e}; what is left goes with delete --force");
+                whole = false;
+            }
+        }
+        if self.launched.is_some() {
+            hooks::run_poststop(&self.record);
+        }
+        if whole && let Err(e) = self.slot.remove() {
+            log::warn!("container {id}: {e}");
+        }
+    }
+
+    /// The container stays: its parts are handed over, under its lock.
+    pub(super) fn commit(self) -> Result<Made, Error> {
+        let launched = self.launched.ok_or(Error::State("container not running"))?;
+        Ok(Made {
+            slot: self.slot,
+            record: self.record,
+            group: self.draft.group,
+            process: launched.pidfd,
+        })
+    }
+}
+
+/// A container that was made by this process.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) slot: Slot,
+    pub(super) record: Record,
+    pub(super) group: Option<Box<dyn Group>>,
+    pub(super) process: OwnedFd,
+}

@@ -1,0 +1,73 @@
+//! `delete`: removes what is left of a container.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::state::status;
+use super::{Context, Error, Status, call, hooks, kill};
+use crate::cgroup::Group;
+use crate::spec::Id;
+use crate::state::{self as records, Record, Slot};
+use crate::sys::poll;
+
+/// How long processes may take to die of SIGKILL, as long as runc waits.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Removes the container. A running or paused one is refused without `force`; a missing one is no
+/// error with it. Deleting twice is deleting once.
+pub fn delete(cx: &Context, id: &Id, force: bool) -> Result<(), Error> {
+    let slot = match cx.store.open(id) {
+        Err(records::Error::Missing) if force => return Ok(()),
+        slot => slot?,
+    };
+    let record = match slot.record() {
+        Ok(record) => record,
+        // A creator that was killed before its first record made nothing else.
+        Err(records::Error::Missing) => {
+            slot.remove()?;
+            return if force { Ok(()) } else { Err(records::Error::Missing.into()) };
+        }
+        Err(e @ (records::Error::Damaged { .. } | records::Error::Version { .. })) if force => {
+            log::warn!("container {id}: {e}; its directory is removed, whatever it had is not");
+            slot.remove()?;
+            return Ok(());
+        }
+        Err(e) => return Err(e.into()),
+    };
+    let status = status(&record, slot.lock_fd())?;
+    // We hold the lock: whoever was creating it is dead.
+    let startable = matches!(status, Status::Created | Status::Creating | Status::Stopped);
+    if !force && !startable {
+        return Err(Error::NotStopped { id: id.clone(), status });
+    }
+    end(&record)?;
+    destroy(slot, &record, kill::group(&record)?.as_deref())
+}
+
+/// Kills what lives and waits for it.
+fn end(record: &Record) -> Result<(), Error> {
+    let process = kill::process(record)?;
+    kill::kill_all(record)?;
+    if let Some(process) = process {
+        let ready = poll::wait(&[process.as_fd()], Some(PATIENCE));
+        if ready.map_err(call("wait for the container's process"))? == 0 {
+            return Err(Error::StillRunning);
+        }
+    }
+    Ok(())
+}
+
+/// Removes group, hooks' last word and record of a container without a first process.
+pub(super) fn destroy(
+    slot: Slot,
+    record: &Record,
+    group: Option<&dyn Group>,
+) -> Result<(), Error> {
+    if let Some(group) = group {
+        // Also without a private pid namespace nothing outlives the container.
+        group.kill()?;
+        group.remove()?;
+    }
+    hooks::run_poststop(record);
+    Ok(slot.remove()?)
+}

@@ -1,0 +1,26 @@
+//! `plan`: what would be done, without doing it.
+
+use std::path::Path;
+
+use super::creation::plan_for;
+use super::{Context, Error};
+use crate::plan::{Ending, Plan, Wishes};
+use crate::spec::{self, Id};
+
+/// The plan of the bundle's process as `run` would carry it out.
+pub fn plan(cx: &Context, bundle: &Path, config: Option<&Path>) -> Result<Plan, Error> {
+    let bundle = bundle.canonicalize().map_err(|e| Error::Bundle {
+        path: bundle.into(),
+        errno: nix::errno::Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
+    })?;
+    let container = spec::load(&bundle, config)?;
+    let wishes = Wishes {
+        id: Id::new("ID").expect("two letters"),
+        await_start: false,
+        ending: Ending::WithRuntime,
+        no_pivot: false,
+        no_new_keyring: false,
+        preserve_fds: 0,
+    };
+    plan_for(cx, &container, &wishes).map(|(_, plan)| plan)
+}

@@ -1,0 +1,60 @@
+//! Facts of this host and of the runtime's place in it, as a plan needs them.
+
+use std::path::{Path, PathBuf};
+
+use super::{Error, call};
+use crate::cgroup::{Group, Hierarchies, Hierarchy};
+use crate::plan::host::{Groups, Hierarchy as Shown, Host};
+use crate::sys::identity;
+
+/// Looks around; `group` is the one that the container will be in.
+pub(super) fn probe(
+    hierarchies: Option<&Hierarchies>,
+    group: Option<&dyn Group>,
+) -> Result<Host, Error> {
+    Ok(Host {
+        uid: nix::unistd::geteuid().as_raw(),
+        capabilities: identity::capabilities().map_err(call("ask for the own capabilities"))?,
+        groups: match (hierarchies, group) {
+            (Some(hierarchies), Some(group)) => shown(hierarchies, &group.paths()),
+            _ => Groups::Disabled,
+        },
+    })
+}
+
+fn shown(hierarchies: &Hierarchies, paths: &[PathBuf]) -> Groups {
+    // The container's directory in a hierarchy, or the runtime's own, where it stays.
+    let group_in = |hierarchy: &Hierarchy| {
+        let found = paths.iter().find(|path| path.starts_with(&hierarchy.mount_point));
+        found.cloned().unwrap_or_else(|| hierarchy.own_dir())
+    };
+    match hierarchies {
+        Hierarchies::V2(one) => Groups::V2(group_in(one)),
+        Hierarchies::V1 { controllers, .. } => Groups::V1 {
+            hierarchies: controllers.iter().map(|h| show(h, group_in(h))).collect(),
+            links: controllers.iter().flat_map(links).collect(),
+            admits: paths.iter().any(|p| controllers.iter().any(|h| p.starts_with(&h.mount_point))),
+        },
+    }
+}
+
+/// The directory's name below /sys/fs/cgroup: that of the host.
+fn name(hierarchy: &Hierarchy) -> String {
+    let name = hierarchy.mount_point.file_name().unwrap_or_else(|| Path::new("cgroup").as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+fn show(hierarchy: &Hierarchy, group: PathBuf) -> Shown {
+    let named = hierarchy.controllers.iter().any(|c| c.starts_with("name="));
+    // A hierarchy without controllers is mounted with `none` beside its name (cgroups(7)).
+    let none = named.then(|| "none".to_string());
+    let options = none.into_iter().chain(hierarchy.controllers.iter().cloned());
+    Shown { name: name(hierarchy), options: options.collect(), group }
+}
+
+/// `cpu -> cpu,cpuacct`, as the host has them.
+fn links(hierarchy: &Hierarchy) -> Vec<(String, String)> {
+    let own = name(hierarchy);
+    let others = hierarchy.controllers.iter().filter(|c| **c != own && !c.starts_with("name="));
+    others.map(|c| (own.clone(), c.clone())).collect()
+}

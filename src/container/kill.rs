@@ -1,0 +1,80 @@
+//! `kill`: a signal for the container's first process.
+
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use super::{Context, Error, call};
+use crate::cgroup::{Group, reopen};
+use crate::spec::Id;
+use crate::state::{Phase, Record};
+use crate::sys::signal;
+
+/// The kernel's largest signal (signal(7)).
+const LAST: i32 = 64;
+
+/// Sends `signal` to the first process; 0 only asks. SIGKILL goes to every process of the container,
+/// frozen or not. `all` makes a stopped container no error.
+pub fn kill(cx: &Context, id: &Id, number: i32, all: bool) -> Result<(), Error> {
+    let record = cx.store.load(id)?;
+    if !(0..=LAST).contains(&number) {
+        return Err(Error::Signal(Errno::EINVAL));
+    }
+    let Some(process) = process(&record)? else {
+        return if all { Ok(()) } else { Err(Error::State("container not running")) };
+    };
+    if number == libc::SIGKILL {
+        kill_group(&record)?;
+    }
+    match signal::send(std::os::fd::AsFd::as_fd(&process), number) {
+        // It may have gone with its group just now.
+        Err(Errno::ESRCH) if number == libc::SIGKILL => Ok(()),
+        sent => sent.map_err(Error::Signal),
+    }
+}
+
+/// The first process, held so that its number cannot come to mean another; `None` when it has ended.
+pub(super) fn process(record: &Record) -> Result<Option<OwnedFd>, Error> {
+    let Some(pid) = record.pid else { return Ok(None) };
+    let process = match signal::open_process(Pid::from_raw(pid)) {
+        Err(Errno::ESRCH) => return Ok(None),
+        opened => opened.map_err(call("open the container's process"))?,
+    };
+    // Opened first, compared then: what is alive and of that start is what is held.
+    let alive = record.is_alive().unwrap_or(false);
+    Ok(alive.then_some(process))
+}
+
+/// SIGKILL for every process of the container.
+fn kill_group(record: &Record) -> Result<(), Error> {
+    if record.group_paths.is_empty() {
+        return Ok(());
+    }
+    Ok(reopen(&record.group_paths)?.kill()?)
+}
+
+/// SIGKILL for the group and the first process, whichever of them is left.
+pub(super) fn kill_all(record: &Record) -> Result<(), Error> {
+    kill_group(record)?;
+    if let Some(process) = process(record)? {
+        match signal::send(std::os::fd::AsFd::as_fd(&process), libc::SIGKILL) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(errno) => return Err(Error::Signal(errno)),
+        }
+    }
+    Ok(())
+}
+
+/// The container's group by its record; `None` where it has none.
+pub(super) fn group(record: &Record) -> Result<Option<Box<dyn Group>>, Error> {
+    if record.group_paths.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(reopen(&record.group_paths)?))
+}
+
+/// Whether the record's creator was killed before it had a process.
+pub(super) fn never_lived(record: &Record) -> bool {
+    record.phase == Phase::Creating && record.pid.is_none()
+}

@@ -1,0 +1,21 @@
+//! `list`: every container of the state root.
+
+use std::os::fd::AsFd;
+
+use super::state::{of, status};
+use super::{Context, Error, State};
+use crate::spec::Id;
+
+/// All containers by name. One whose record cannot be read does not hide the others.
+pub fn list(cx: &Context) -> Result<Vec<(Id, Result<State, Error>)>, Error> {
+    let entries = cx.store.list()?.into_iter().map(|(id, record)| {
+        let state = (|| {
+            let record = record?;
+            let dir = cx.store.directory(&id)?;
+            let status = status(&record, dir.as_fd())?;
+            Ok(of(record, status))
+        })();
+        (id, state)
+    });
+    Ok(entries.collect())
+}

@@ -1,0 +1,104 @@
+//! The parent of a detached container: waits, and writes down how it ended.
+//!
+//! It is a fork of `run -d`, holds nothing of its caller's but the container, and takes no part in
+//! the container's life: killed, it is missed only by the exit code.
+
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::creation::{Creation, Draft, Made};
+use super::{Context, CreateOptions, Error, RunOptions, call, delete, kill, start, wait};
+use crate::plan::Ending;
+use crate::spec::Id;
+use crate::state::{Exit, Identity, Phase, Time};
+use crate::sys::clone::{self, Clone, Forked};
+use crate::sys::signal::{self, Ended};
+use crate::sys::{channel, identity, path};
+
+/// What the monitor says when the program runs; anything else is its error, in words.
+const STARTED: &[u8] = b"\0";
+
+/// Makes and starts the container in a process that stays; returns when the program runs.
+pub(super) fn run(
+    cx: &Context,
+    id: &Id,
+    options: &CreateOptions,
+    how: &RunOptions,
+) -> Result<(), Error> {
+    let draft = Draft::new(cx, id, options, false, Ending::OnItsOwn)?;
+    let (ours, theirs) = channel::pair().map_err(call("make the channel to the monitor"))?;
+    let what = Clone { namespaces: 0, group: None };
+    match clone::clone(&what).map_err(call("fork the monitor"))? {
+        Forked::Child => {
+            drop(ours);
+            watch(cx, id, draft, theirs, how);
+            clone::end(0)
+        }
+        Forked::Parent { .. } => {
+            drop(theirs);
+            hear(id, ours)
+        }
+    }
+}
+
+/// What became of it.
+fn hear(id: &Id, channel: OwnedFd) -> Result<(), Error> {
+    let mut words = Vec::new();
+    let lost = |_| Error::MonitorLost(id.clone());
+    std::fs::File::from(channel).read_to_end(&mut words).map_err(lost)?;
+    match words.as_slice() {
+        STARTED => Ok(()),
+        [] => Err(Error::MonitorLost(id.clone())),
+        words => Err(Error::Monitor(String::from_utf8_lossy(words).into_owned())),
+    }
+}
+
+/// The life of the monitor.
+fn watch(cx: &Context, id: &Id, draft: Draft, channel: OwnedFd, how: &RunOptions) {
+    let mut channel = std::fs::File::from(channel);
+    let made = match begin(cx, id, draft) {
+        Ok(made) => made,
+        Err(e) => {
+            // A caller that is gone cannot be told.
+            let _ = channel.write_all(e.to_string().as_bytes());
+            return;
+        }
+    };
+    let _ = channel.write_all(STARTED);
+    drop(channel);
+    let Made { process, group, .. } = made;
+    drop(group);
+    let Ok(Some(ended)) = signal::wait(process.as_fd(), true) else { return };
+    // Nobody is left to be told; `state` will say stopped, without an exit code.
+    let _ = record_exit(cx, id, ended);
+    let _ = how;
+}
+
+/// Leaves the caller's session and descriptors, and makes the container.
+fn begin(cx: &Context, id: &Id, draft: Draft) -> Result<Made, Error> {
+    identity::new_session().map_err(call("start a session"))?;
+    let mut creation = Creation::complete(cx, id, draft)?;
+    let own = i32::try_from(std::process::id()).unwrap_or_default();
+    creation.record.monitor = Identity::of(own).ok().flatten();
+    let made = creation.commit()?;
+    made.slot.save(&made.record)?;
+    if let Err(e) = start::poststart(&made.record) {
+        let _ = signal::wait(made.process.as_fd(), true);
+        let group = kill::group(&made.record)?;
+        delete::destroy(made.slot, &made.record, group.as_deref())?;
+        return Err(e);
+    }
+    // The caller waits for the end of its pipes, which now are the container's alone.
+    path::forget_standard().map_err(call("let go of the standard descriptors"))?;
+    Ok(made)
+}
+
+/// Writes down how the container ended, if it is still there to be told of.
+pub(super) fn record_exit(cx: &Context, id: &Id, ended: Ended) -> Result<(), Error> {
+    let slot = cx.store.open(id)?;
+    let mut record = slot.record()?;
+    let oom = kill::group(&record)?.map_or(Ok(0), |group| group.oom_kills())? > 0;
+    record.exit = Some(Exit { end: wait::end(ended), oom, at: Time::now() });
+    record.phase = Phase::Stopped;
+    Ok(slot.save(&record)?)
+}

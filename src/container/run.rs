@@ -1,0 +1,90 @@
+//! `run`: create and start in one, and stay until the end.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::creation::{Creation, Draft, Made};
+use super::{Context, CreateOptions, Error, call, delete, monitor, start};
+use crate::plan::Ending;
+use crate::spec::Id;
+use crate::sys::signal::{self, Ended, Mask};
+use crate::sys::{identity, poll};
+
+/// What `run` takes beside what `create` does.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunOptions {
+    /// Return when the program runs.
+    pub detach: bool,
+    /// Leave the record and the group of an ended container.
+    pub keep: bool,
+    pub no_subreaper: bool,
+}
+
+/// Runs the container `id` and returns its exit code, 128 + n for signal n; 0 when detached.
+pub fn run(
+    cx: &Context,
+    id: &Id,
+    options: &CreateOptions,
+    how: &RunOptions,
+) -> Result<u8, Error> {
+    if how.detach {
+        return monitor::run(cx, id, options, how).map(|()| 0);
+    }
+    let draft = Draft::new(cx, id, options, false, Ending::WithRuntime)?;
+    if !how.no_subreaper {
+        identity::set_subreaper().map_err(call("become a subreaper"))?;
+    }
+    // Blocked before the process exists, so that no signal is lost between its birth and our wait.
+    signal::set_mask(Mask::ALL).map_err(call("block signals"))?;
+    let signals = signal::descriptor(Mask::ALL).map_err(call("make a signal descriptor"))?;
+    let made = Creation::complete(cx, id, draft)?.commit()?;
+    let begun = start::poststart(&made.record);
+    // Other commands may work on the container while it runs.
+    let Made { slot, record, group, process } = made;
+    slot.unlock();
+    let ended = attend(&process, &signals)?;
+
+    if how.keep {
+        record_end(cx, id, ended)?;
+    } else {
+        let slot = cx.store.open(id);
+        match slot {
+            Ok(slot) => delete::destroy(slot, &record, group.as_deref())?,
+            // Somebody has deleted it by force.
+            Err(crate::state::Error::Missing) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    begun?;
+    Ok(super::wait::end(ended).exit_code())
+}
+
+fn record_end(cx: &Context, id: &Id, ended: Ended) -> Result<(), Error> {
+    monitor::record_exit(cx, id, ended)
+}
+
+/// Passes signals on until the process ends; its status.
+fn attend(process: &OwnedFd, signals: &OwnedFd) -> Result<Ended, Error> {
+    let act = call("wait for the container's process");
+    loop {
+        let ready = poll::wait(&[process.as_fd(), signals.as_fd()], None).map_err(&act)?;
+        if ready & 0b10 != 0 {
+            forward(process.as_fd(), signals.as_fd())?;
+        }
+        if ready & 0b01 != 0
+            && let Some(ended) = signal::wait(process.as_fd(), true).map_err(&act)?
+        {
+            return Ok(ended);
+        }
+    }
+}
+
+/// All but what is about our own children and terminal, as runc does.
+fn forward(process: BorrowedFd<'_>, signals: BorrowedFd<'_>) -> Result<(), Error> {
+    while let Some(number) = signal::next(signals).map_err(call("read a signal"))? {
+        if !matches!(number, libc::SIGCHLD | libc::SIGWINCH | libc::SIGURG) {
+            // A process that has just ended takes none.
+            let _ = signal::send(process, number);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! `stop`: asks a container to end, and makes it.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::{Context, Error, call, kill, wait};
+use crate::spec::Id;
+use crate::state::Exit;
+use crate::sys::{poll, signal};
+
+/// SIGTERM, and SIGKILL for what still runs after `grace`.
+pub fn stop(cx: &Context, id: &Id, grace: Duration) -> Result<Option<Exit>, Error> {
+    let record = cx.store.load(id)?;
+    let Some(process) = kill::process(&record)? else {
+        return Ok(record.exit);
+    };
+    match signal::send(process.as_fd(), libc::SIGTERM) {
+        Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
+        Err(errno) => return Err(Error::Signal(errno)),
+    }
+    let act = call("wait for the container's process");
+    let ended = poll::wait(&[process.as_fd()], Some(grace)).map_err(act)?;
+    if ended == 0 {
+        kill::kill_all(&record)?;
+    }
+    match wait(cx, id) {
+        Ok(exit) => Ok(Some(exit)),
+        Err(Error::ExitUnknown(_)) => Ok(None),
+        Err(e) => Err(e),
+    }
+}

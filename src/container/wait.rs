@@ -1,0 +1,48 @@
+//! `wait`: until a container ends, and how it did.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::{Context, Error, call, kill};
+use crate::spec::Id;
+use crate::state::{End, Exit, Time};
+use crate::sys::signal::{self, Ended};
+use crate::sys::poll;
+
+/// How long the monitor may take to write down what it has seen.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Waits for the end of the container's first process. Its exit code is known to the monitor of a
+/// detached `run`; for others Linux 6.15 tells it to whoever was waiting.
+pub fn wait(cx: &Context, id: &Id) -> Result<Exit, Error> {
+    let record = cx.store.load(id)?;
+    let seen = match kill::process(&record)? {
+        None => None,
+        Some(process) => {
+            let act = call("wait for the container's process");
+            while poll::wait(&[process.as_fd()], None).map_err(&act)? == 0 {}
+            let oom = kill::group(&record)?.map_or(Ok(0), |group| group.oom_kills())? > 0;
+            signal::exit_of(process.as_fd()).map(|ended| Exit { end: end(ended), oom, at: Time::now() })
+        }
+    };
+    if record.monitor.is_some() {
+        let clock = poll::Clock::start(Some(PATIENCE));
+        while clock.left().is_some() {
+            match cx.store.load(id) {
+                Ok(record) if record.exit.is_some() => break,
+                Ok(_) => poll::pause(Duration::from_millis(5)),
+                Err(_) => break,
+            }
+        }
+    }
+    let recorded = cx.store.load(id).ok().and_then(|record| record.exit);
+    recorded.or(seen).ok_or_else(|| Error::ExitUnknown(id.clone()))
+}
+
+pub(super) fn end(ended: Ended) -> End {
+    let byte = |number: i32| u8::try_from(number & 0xff).unwrap_or(u8::MAX);
+    match ended {
+        Ended::Code(code) => End::Code(byte(code)),
+        Ended::Signal(number) => End::Signal(byte(number)),
+    }
+}
