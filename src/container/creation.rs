@@ -37,7 +37,9 @@ impl Draft {
         ending: Ending,
     ) -> Result<Self, Error> {
         if cx.groups == GroupDriver::Systemd {
-            return Err(Error::Unsupported("the systemd cgroup driver (--systemd-cgroup)"));
+            return Err(Error::Unsupported(
+                "the systemd cgroup driver (--systemd-cgroup)",
+            ));
         }
         if options.console_socket.is_some() {
             return Err(Error::State(
@@ -50,20 +52,35 @@ impl Draft {
             errno: nix::errno::Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
         })?;
         let container = spec::load(&bundle, options.config.as_deref())?;
-        let (group, plan) = plan_for(cx, &container, &Wishes {
-            id: id.clone(),
-            await_start,
-            ending,
-            no_pivot: options.no_pivot,
-            no_new_keyring: options.no_new_keyring,
-            preserve_fds: options.preserve_fds,
-        })?;
+        let (group, plan) = plan_for(
+            cx,
+            &container,
+            &Wishes {
+                id: id.clone(),
+                await_start,
+                ending,
+                no_pivot: options.no_pivot,
+                no_new_keyring: options.no_new_keyring,
+                preserve_fds: options.preserve_fds,
+            },
+        )?;
         let pid_file = options.pid_file.clone();
-        Ok(Self { bundle, container, group, plan, pid_file, await_start })
+        Ok(Self {
+            bundle,
+            container,
+            group,
+            plan,
+            pid_file,
+            await_start,
+        })
     }
 
     fn record(&self, id: &Id) -> Record {
-        let late = self.plan.steps.iter().position(|step| matches!(step, Step::AwaitStart));
+        let late = self
+            .plan
+            .steps
+            .iter()
+            .position(|step| matches!(step, Step::AwaitStart));
         let late = late.map_or(&[][..], |at| &self.plan.steps[at..]);
         Record {
             version: crate::state::record::VERSION,
@@ -77,7 +94,11 @@ impl Draft {
             created: Time::now(),
             oci_version: self.container.oci_version.clone(),
             annotations: self.container.annotations.clone(),
-            group_paths: self.group.as_ref().map(|group| group.paths()).unwrap_or_default(),
+            group_paths: self
+                .group
+                .as_ref()
+                .map(|group| group.paths())
+                .unwrap_or_default(),
             hooks: LaterHooks {
                 poststart: self.container.hooks.poststart.clone(),
                 poststop: self.container.hooks.poststop.clone(),
@@ -111,7 +132,11 @@ pub(super) fn plan_for(
 fn check_preserved(count: u32) -> Result<(), Error> {
     for number in 0..count {
         let fd = i32::try_from(3 + number).unwrap_or(i32::MAX);
-        path::is_open(fd).map_err(|errno| Error::PreservedFd { number, count, errno })?;
+        path::is_open(fd).map_err(|errno| Error::PreservedFd {
+            number,
+            count,
+            errno,
+        })?;
     }
     Ok(())
 }
@@ -131,7 +156,12 @@ impl Creation {
     pub(super) fn complete(cx: &Context, id: &Id, draft: Draft) -> Result<Self, Error> {
         let slot = cx.store.reserve(id)?;
         let record = draft.record(id);
-        let mut creation = Self { draft, slot, record, launched: None };
+        let mut creation = Self {
+            draft,
+            slot,
+            record,
+            launched: None,
+        };
         match creation.make() {
             Ok(()) => Ok(creation),
             Err(e) => {
@@ -181,7 +211,9 @@ impl Creation {
 
     fn launched(&self) -> Result<&Launched, Error> {
         // Set by `launch`, which comes first.
-        self.launched.as_ref().ok_or(Error::State("container not running"))
+        self.launched
+            .as_ref()
+            .ok_or(Error::State("container not running"))
     }
 
     /// Does what the child waits for at `gate`, ahead of its coming where that is all the same.
@@ -231,7 +263,12 @@ impl Creation {
 
     fn run_hooks(&mut self) -> Result<(), Error> {
         let pid = self.launched()?.pid.as_raw();
-        let state = HookState { status: Status::Creating, pid, record: &self.record }.to_json();
+        let state = HookState {
+            status: Status::Creating,
+            pid,
+            record: &self.record,
+        }
+        .to_json();
         let hooks = &self.draft.container.hooks;
         hooks::run("prestart", &hooks.prestart, &state)?;
         hooks::run("createRuntime", &hooks.create_runtime, &state)?;
@@ -248,13 +285,25 @@ impl Creation {
         let identity = Identity::of(pid).ok().flatten();
         self.record.pid = Some(pid);
         self.record.start_time = identity.map(|i| i.start_time);
-        self.record.phase = if self.draft.await_start { Phase::Created } else { Phase::Running };
+        self.record.phase = if self.draft.await_start {
+            Phase::Created
+        } else {
+            Phase::Running
+        };
         self.slot.save(&self.record)?;
         if let Some(path) = &self.draft.pid_file {
-            let fault = |source| Error::PidFile { path: path.clone(), source };
+            let fault = |source| Error::PidFile {
+                path: path.clone(),
+                source,
+            };
             pid_file::write(path, pid).map_err(fault)?;
         }
-        let state = HookState { status: Status::Created, pid, record: &self.record }.to_json();
+        let state = HookState {
+            status: Status::Created,
+            pid,
+            record: &self.record,
+        }
+        .to_json();
         match &mut self.launched {
             Some(launched) => Ok(launched.tell_hooks(&state)?),
             None => Ok(()),

@@ -25,7 +25,11 @@ pub fn delete(cx: &Context, id: &Id, force: bool) -> Result<(), Error> {
         // A creator that was killed before its first record made nothing else.
         Err(records::Error::Missing) => {
             slot.remove()?;
-            return if force { Ok(()) } else { Err(records::Error::Missing.into()) };
+            return if force {
+                Ok(())
+            } else {
+                Err(records::Error::Missing.into())
+            };
         }
         Err(e @ (records::Error::Damaged { .. } | records::Error::Version { .. })) if force => {
             log::warn!("container {id}: {e}; its directory is removed, whatever it had is not");
@@ -38,7 +42,10 @@ pub fn delete(cx: &Context, id: &Id, force: bool) -> Result<(), Error> {
     // We hold the lock: whoever was creating it is dead.
     let startable = matches!(status, Status::Created | Status::Creating | Status::Stopped);
     if !force && !startable {
-        return Err(Error::NotStopped { id: id.clone(), status });
+        return Err(Error::NotStopped {
+            id: id.clone(),
+            status,
+        });
     }
     end(&record)?;
     destroy(slot, &record, kill::group(&record)?.as_deref())
@@ -58,11 +65,7 @@ fn end(record: &Record) -> Result<(), Error> {
 }
 
 /// Removes group, hooks' last word and record of a container without a first process.
-pub(super) fn destroy(
-    slot: Slot,
-    record: &Record,
-    group: Option<&dyn Group>,
-) -> Result<(), Error> {
+pub(super) fn destroy(slot: Slot, record: &Record, group: Option<&dyn Group>) -> Result<(), Error> {
     if let Some(group) = group {
         // Also without a private pid namespace nothing outlives the container.
         group.kill()?;

@@ -9,8 +9,8 @@ use crate::launch::fault;
 use crate::plan::step::Hook as Ready;
 use crate::spec::container::Hook;
 use crate::state::Record;
-use crate::sys::report::{Fault, NOTE};
 use crate::sys::exec;
+use crate::sys::report::{Fault, NOTE};
 
 /// The state of a container as its hooks are told it (runtime.md, "State").
 pub(super) struct HookState<'a> {
@@ -32,7 +32,10 @@ struct Json<'a> {
     annotations: &'a BTreeMap<String, String>,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it by reference"
+)]
 fn is_zero(pid: &i32) -> bool {
     *pid == 0
 }
@@ -56,12 +59,13 @@ pub(super) fn run(point: &'static str, hooks: &[Hook], state: &str) -> Result<()
     if hooks.is_empty() {
         return Ok(());
     }
-    let made = exec::memory_file(c"bulkhead-state").map_err(call("make the state file of hooks"))?;
+    let made =
+        exec::memory_file(c"bulkhead-state").map_err(call("make the state file of hooks"))?;
     let mut file = std::fs::File::from(made);
     file.write_all(state.as_bytes()).map_err(|e| {
-        call("write the state file of hooks")(
-            nix::errno::Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
-        )
+        call("write the state file of hooks")(nix::errno::Errno::from_raw(
+            e.raw_os_error().unwrap_or(libc::EIO),
+        ))
     })?;
     for (index, hook) in hooks.iter().enumerate() {
         let ready = Ready::new(point, index, hook);
@@ -83,7 +87,12 @@ pub(super) fn run(point: &'static str, hooks: &[Hook], state: &str) -> Result<()
 /// After the container is gone there is nothing left to fail: each hook runs, and one that fails is
 /// a warning (runtime.md, lifecycle step 13).
 pub(super) fn run_poststop(record: &Record) {
-    let state = HookState { status: Status::Stopped, pid: 0, record }.to_json();
+    let state = HookState {
+        status: Status::Stopped,
+        pid: 0,
+        record,
+    }
+    .to_json();
     for hook in &record.hooks.poststop {
         if let Err(e) = run("poststop", std::slice::from_ref(hook), &state) {
             log::warn!("container {}: {e}", record.id);

@@ -25,7 +25,9 @@ pub(super) fn probe(
 fn shown(hierarchies: &Hierarchies, paths: &[PathBuf]) -> Groups {
     // The container's directory in a hierarchy, or the runtime's own, where it stays.
     let group_in = |hierarchy: &Hierarchy| {
-        let found = paths.iter().find(|path| path.starts_with(&hierarchy.mount_point));
+        let found = paths
+            .iter()
+            .find(|path| path.starts_with(&hierarchy.mount_point));
         found.cloned().unwrap_or_else(|| hierarchy.own_dir())
     };
     match hierarchies {
@@ -33,14 +35,19 @@ fn shown(hierarchies: &Hierarchies, paths: &[PathBuf]) -> Groups {
         Hierarchies::V1 { controllers, .. } => Groups::V1 {
             hierarchies: controllers.iter().map(|h| show(h, group_in(h))).collect(),
             links: controllers.iter().flat_map(links).collect(),
-            admits: paths.iter().any(|p| controllers.iter().any(|h| p.starts_with(&h.mount_point))),
+            admits: paths
+                .iter()
+                .any(|p| controllers.iter().any(|h| p.starts_with(&h.mount_point))),
         },
     }
 }
 
 /// The directory's name below /sys/fs/cgroup: that of the host.
 fn name(hierarchy: &Hierarchy) -> String {
-    let name = hierarchy.mount_point.file_name().unwrap_or_else(|| Path::new("cgroup").as_os_str());
+    let name = hierarchy
+        .mount_point
+        .file_name()
+        .unwrap_or_else(|| Path::new("cgroup").as_os_str());
     name.to_string_lossy().into_owned()
 }
 
@@ -48,13 +55,22 @@ fn show(hierarchy: &Hierarchy, group: PathBuf) -> Shown {
     let named = hierarchy.controllers.iter().any(|c| c.starts_with("name="));
     // A hierarchy without controllers is mounted with `none` beside its name (cgroups(7)).
     let none = named.then(|| "none".to_string());
-    let options = none.into_iter().chain(hierarchy.controllers.iter().cloned());
-    Shown { name: name(hierarchy), options: options.collect(), group }
+    let options = none
+        .into_iter()
+        .chain(hierarchy.controllers.iter().cloned());
+    Shown {
+        name: name(hierarchy),
+        options: options.collect(),
+        group,
+    }
 }
 
 /// `cpu -> cpu,cpuacct`, as the host has them.
 fn links(hierarchy: &Hierarchy) -> Vec<(String, String)> {
     let own = name(hierarchy);
-    let others = hierarchy.controllers.iter().filter(|c| **c != own && !c.starts_with("name="));
+    let others = hierarchy
+        .controllers
+        .iter()
+        .filter(|c| **c != own && !c.starts_with("name="));
     others.map(|c| (own.clone(), c.clone())).collect()
 }

@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use super::{Context, Error, call};
 use crate::cgroup::{Group, reopen};
 use crate::spec::Id;
-use crate::state::{Phase, Record};
+use crate::state::Record;
 use crate::sys::signal;
 
 /// The kernel's largest signal (signal(7)).
@@ -22,7 +22,11 @@ pub fn kill(cx: &Context, id: &Id, number: i32, all: bool) -> Result<(), Error> 
         return Err(Error::Signal(Errno::EINVAL));
     }
     let Some(process) = process(&record)? else {
-        return if all { Ok(()) } else { Err(Error::State("container not running")) };
+        return if all {
+            Ok(())
+        } else {
+            Err(Error::State("container not running"))
+        };
     };
     if number == libc::SIGKILL {
         kill_group(&record)?;
@@ -36,7 +40,9 @@ pub fn kill(cx: &Context, id: &Id, number: i32, all: bool) -> Result<(), Error> 
 
 /// The first process, held so that its number cannot come to mean another; `None` when it has ended.
 pub(super) fn process(record: &Record) -> Result<Option<OwnedFd>, Error> {
-    let Some(pid) = record.pid else { return Ok(None) };
+    let Some(pid) = record.pid else {
+        return Ok(None);
+    };
     let process = match signal::open_process(Pid::from_raw(pid)) {
         Err(Errno::ESRCH) => return Ok(None),
         opened => opened.map_err(call("open the container's process"))?,
@@ -72,9 +78,4 @@ pub(super) fn group(record: &Record) -> Result<Option<Box<dyn Group>>, Error> {
         return Ok(None);
     }
     Ok(Some(reopen(&record.group_paths)?))
-}
-
-/// Whether the record's creator was killed before it had a process.
-pub(super) fn never_lived(record: &Record) -> bool {
-    record.phase == Phase::Creating && record.pid.is_none()
 }

@@ -88,9 +88,16 @@ pub enum Error {
     #[error("{0} is not supported yet")]
     Unsupported(&'static str),
     #[error("unable to stat preserved-fd {number} (of {count}): {}", reason(*.errno))]
-    PreservedFd { number: u32, count: u32, errno: Errno },
+    PreservedFd {
+        number: u32,
+        count: u32,
+        errno: Errno,
+    },
     #[error("write the pid file {path}: {source}")]
-    PidFile { path: PathBuf, source: std::io::Error },
+    PidFile {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{act}: {}", reason(*.errno))]
     Call { act: &'static str, errno: Errno },
     /// A short text that callers match: the container is in the wrong state for the command.

@@ -27,7 +27,10 @@ pub(super) fn run(
 ) -> Result<(), Error> {
     let draft = Draft::new(cx, id, options, false, Ending::OnItsOwn)?;
     let (ours, theirs) = channel::pair().map_err(call("make the channel to the monitor"))?;
-    let what = Clone { namespaces: 0, group: None };
+    let what = Clone {
+        namespaces: 0,
+        group: None,
+    };
     match clone::clone(&what).map_err(call("fork the monitor"))? {
         Forked::Child => {
             drop(ours);
@@ -45,7 +48,9 @@ pub(super) fn run(
 fn hear(id: &Id, channel: OwnedFd) -> Result<(), Error> {
     let mut words = Vec::new();
     let lost = |_| Error::MonitorLost(id.clone());
-    std::fs::File::from(channel).read_to_end(&mut words).map_err(lost)?;
+    std::fs::File::from(channel)
+        .read_to_end(&mut words)
+        .map_err(lost)?;
     match words.as_slice() {
         STARTED => Ok(()),
         [] => Err(Error::MonitorLost(id.clone())),
@@ -68,7 +73,9 @@ fn watch(cx: &Context, id: &Id, draft: Draft, channel: OwnedFd, how: &RunOptions
     drop(channel);
     let Made { process, group, .. } = made;
     drop(group);
-    let Ok(Some(ended)) = signal::wait(process.as_fd(), true) else { return };
+    let Ok(Some(ended)) = signal::wait(process.as_fd(), true) else {
+        return;
+    };
     // Nobody is left to be told; `state` will say stopped, without an exit code.
     let _ = record_exit(cx, id, ended);
     let _ = how;
@@ -98,7 +105,11 @@ pub(super) fn record_exit(cx: &Context, id: &Id, ended: Ended) -> Result<(), Err
     let slot = cx.store.open(id)?;
     let mut record = slot.record()?;
     let oom = kill::group(&record)?.map_or(Ok(0), |group| group.oom_kills())? > 0;
-    record.exit = Some(Exit { end: wait::end(ended), oom, at: Time::now() });
+    record.exit = Some(Exit {
+        end: wait::end(ended),
+        oom,
+        at: Time::now(),
+    });
     record.phase = Phase::Stopped;
     Ok(slot.save(&record)?)
 }

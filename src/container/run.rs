@@ -20,12 +20,7 @@ pub struct RunOptions {
 }
 
 /// Runs the container `id` and returns its exit code, 128 + n for signal n; 0 when detached.
-pub fn run(
-    cx: &Context,
-    id: &Id,
-    options: &CreateOptions,
-    how: &RunOptions,
-) -> Result<u8, Error> {
+pub fn run(cx: &Context, id: &Id, options: &CreateOptions, how: &RunOptions) -> Result<u8, Error> {
     if how.detach {
         return monitor::run(cx, id, options, how).map(|()| 0);
     }
@@ -39,7 +34,12 @@ pub fn run(
     let made = Creation::complete(cx, id, draft)?.commit()?;
     let begun = start::poststart(&made.record);
     // Other commands may work on the container while it runs.
-    let Made { slot, record, group, process } = made;
+    let Made {
+        slot,
+        record,
+        group,
+        process,
+    } = made;
     slot.unlock();
     let ended = attend(&process, &signals)?;
 

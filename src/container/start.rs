@@ -44,7 +44,9 @@ fn open_gate(slot: &Slot, record: &Record) -> Result<(), Error> {
     };
     let report = Report::open(page.as_fd()).map_err(&act)?;
     while channel::receive(gate.as_fd()).map_err(&act)?.is_some() {}
-    Ok(launch::judge(&report.read(), None, |fault| describe(record, fault))?)
+    Ok(launch::judge(&report.read(), None, |fault| {
+        describe(record, fault)
+    })?)
 }
 
 fn describe(record: &Record, found: &Fault) -> String {
@@ -62,7 +64,12 @@ pub(super) fn poststart(record: &Record) -> Result<(), Error> {
         return Ok(());
     }
     let pid = record.pid.unwrap_or(0);
-    let state = HookState { status: Status::Running, pid, record }.to_json();
+    let state = HookState {
+        status: Status::Running,
+        pid,
+        record,
+    }
+    .to_json();
     hooks::run("poststart", hooks, &state).inspect_err(|_| {
         // The error of the hook is the one to tell.
         let _ = kill::kill_all(record);

@@ -73,7 +73,11 @@ pub(super) fn of(record: Record, status: Status) -> State {
     State {
         oci_version: record.oci_version,
         id: record.id,
-        pid: if status == Status::Stopped { 0 } else { record.pid.unwrap_or(0) },
+        pid: if status == Status::Stopped {
+            0
+        } else {
+            record.pid.unwrap_or(0)
+        },
         status,
         bundle: record.bundle,
         rootfs: record.rootfs,
@@ -113,5 +117,8 @@ fn is_frozen(record: &Record) -> Result<bool, Error> {
 
 fn read_process(source: std::io::Error) -> Error {
     let errno = Errno::from_raw(source.raw_os_error().unwrap_or(libc::EIO));
-    Error::Call { act: "look at the container's process", errno }
+    Error::Call {
+        act: "look at the container's process",
+        errno,
+    }
 }

@@ -1,13 +1,13 @@
 //! `wait`: until a container ends, and how it did.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use super::{Context, Error, call, kill};
 use crate::spec::Id;
 use crate::state::{End, Exit, Time};
-use crate::sys::signal::{self, Ended};
 use crate::sys::poll;
+use crate::sys::signal::{self, Ended};
 
 /// How long the monitor may take to write down what it has seen.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,7 +22,11 @@ pub fn wait(cx: &Context, id: &Id) -> Result<Exit, Error> {
             let act = call("wait for the container's process");
             while poll::wait(&[process.as_fd()], None).map_err(&act)? == 0 {}
             let oom = kill::group(&record)?.map_or(Ok(0), |group| group.oom_kills())? > 0;
-            signal::exit_of(process.as_fd()).map(|ended| Exit { end: end(ended), oom, at: Time::now() })
+            exit_of(&process).map(|ended| Exit {
+                end: end(ended),
+                oom,
+                at: Time::now(),
+            })
         }
     };
     if record.monitor.is_some() {
@@ -36,7 +40,21 @@ pub fn wait(cx: &Context, id: &Id) -> Result<Exit, Error> {
         }
     }
     let recorded = cx.store.load(id).ok().and_then(|record| record.exit);
-    recorded.or(seen).ok_or_else(|| Error::ExitUnknown(id.clone()))
+    recorded
+        .or(seen)
+        .ok_or_else(|| Error::ExitUnknown(id.clone()))
+}
+
+/// The kernel tells it from when the parent has reaped the process, which it does soon or never.
+fn exit_of(process: &OwnedFd) -> Option<Ended> {
+    let clock = poll::Clock::start(Some(Duration::from_millis(500)));
+    while clock.left().is_some() {
+        if let Some(ended) = signal::exit_of(process.as_fd()) {
+            return Some(ended);
+        }
+        poll::pause(Duration::from_millis(5));
+    }
+    None
 }
 
 pub(super) fn end(ended: Ended) -> End {

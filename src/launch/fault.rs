@@ -131,7 +131,10 @@ pub fn words(step: &Step, fault: &Fault) -> String {
         }
         (Step::Mount(mount), Call::OpenFilesystem) => match &mount.source {
             Source::New { kind, .. } if cause == Errno::ENODEV => {
-                format!("{mount}: the kernel has no filesystem {}", kind.to_string_lossy())
+                format!(
+                    "{mount}: the kernel has no filesystem {}",
+                    kind.to_string_lossy()
+                )
             }
             _ => format!("{mount}: {}", reason(cause)),
         },
@@ -154,13 +157,21 @@ pub fn subject(step: &Step) -> String {
 /// The sentence for a fault of the step that `subject` describes.
 pub fn sentence(subject: &str, fault: &Fault) -> String {
     let note = String::from_utf8_lossy(&fault.note);
-    let said = if note.trim().is_empty() { String::new() } else { format!(": {:?}", note.trim()) };
+    let said = if note.trim().is_empty() {
+        String::new()
+    } else {
+        format!(": {:?}", note.trim())
+    };
     match call_of(fault) {
         Call::RuntimeGone => format!("{subject}: the runtime ended"),
         Call::HookEnded => format!("{subject}: exit status {}{said}", fault.number),
         Call::HookSignalled => format!("{subject}: ended by signal {}{said}", fault.number),
         Call::HookTimedOut => format!("{subject}: still running at its timeout{said}"),
-        call => format!("{subject}: {}{}", what(call), reason(Errno::from_raw(fault.number))),
+        call => format!(
+            "{subject}: {}{}",
+            what(call),
+            reason(Errno::from_raw(fault.number))
+        ),
     }
 }
 

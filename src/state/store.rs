@@ -129,6 +129,12 @@ impl Store {
         Ok(found)
     }
 
+    /// The directory of a container, without its lock, for what only looks.
+    pub fn directory(&self, id: &Id) -> Result<OwnedFd, Error> {
+        let root = self.open_root()?;
+        self.open_dir(&root, id)
+    }
+
     fn make_root(&self) -> Result<OwnedFd, Error> {
         match self.open_root() {
             Err(Error::Missing) => {}

@@ -92,8 +92,22 @@ pub fn duplicate(from: BorrowedFd<'_>, to: i32) -> Result<(), Errno> {
 
 /// A file in memory without a name in any directory (`memfd_create(2)`).
 pub fn memory_file(name: &CStr) -> Result<OwnedFd, Errno> {
+    create_memory_file(name, libc::MFD_CLOEXEC)
+}
+
+/// The same, to be sealed and executed. Kernels before 6.3 do not know `MFD_EXEC` and refuse it;
+/// there every such file may be executed.
+pub fn sealable_file(name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    match create_memory_file(name, flags | libc::MFD_EXEC) {
+        Err(Errno::EINVAL) => create_memory_file(name, flags),
+        made => made,
+    }
+}
+
+fn create_memory_file(name: &CStr, flags: u32) -> Result<OwnedFd, Errno> {
     // SAFETY: `name` ends in NUL and outlives the call.
-    let fd = Errno::result(unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) })?;
+    let fd = Errno::result(unsafe { libc::memfd_create(name.as_ptr(), flags) })?;
     // SAFETY: the call succeeded: the descriptor is new and ours.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

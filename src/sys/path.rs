@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
@@ -32,6 +32,12 @@ pub fn standard(number: u8) -> BorrowedFd<'static> {
     // SAFETY: Rust's runtime opens 0, 1 and 2 before main where they are closed, and nothing here
     // closes them.
     unsafe { BorrowedFd::borrow_raw(RawFd::from(number.min(2))) }
+}
+
+/// Puts /dev/null in the place of stdin, stdout and stderr.
+pub fn forget_standard() -> Result<(), Errno> {
+    let null = open(HERE, c"/dev/null", libc::O_RDWR, Resolve::Host)?;
+    (0..3).try_for_each(|number| super::exec::duplicate(null.as_fd(), number))
 }
 
 /// Closes the child's copy of a descriptor that the parent owns. Only for the child, which never

@@ -53,6 +53,12 @@ pub fn wait(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> Result<u32, Er
     }
 }
 
+/// Waits for nothing but time.
+pub fn pause(time: Duration) {
+    // With no descriptor there is nothing else to be told.
+    let _ = wait(&[], Some(time));
+}
+
 /// A span of time that runs from when it is made.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {

@@ -1,6 +1,6 @@
 //! Signals, and the processes they go to.
 
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::{null, null_mut};
 
@@ -130,5 +130,36 @@ pub fn wait(process: BorrowedFd<'_>, patient: bool) -> Result<Option<Ended>, Err
         (0, _) => None,
         (_, libc::CLD_EXITED) => Some(Ended::Code(status)),
         _ => Some(Ended::Signal(status)),
+    })
+}
+
+/// `struct pidfd_info` of linux/pidfd.h in its first form.
+#[repr(C)]
+#[derive(Default)]
+struct Info {
+    mask: u64,
+    group: u64,
+    ids: [u32; 11],
+    exit: i32,
+}
+
+/// How the process behind `process` ended, if the kernel still tells (`PIDFD_GET_INFO`, Linux 6.15):
+/// from when its parent has reaped it. It need not be a child of ours.
+pub fn exit_of(process: BorrowedFd<'_>) -> Option<Ended> {
+    const EXIT: u64 = 1 << 3;
+    let mut info = Info {
+        mask: EXIT,
+        ..Info::default()
+    };
+    let request = nix::request_code_readwrite!(0xff, 11, size_of::<Info>());
+    // SAFETY: the request's number says how long `info` is, and the kernel fills in no more.
+    Errno::result(unsafe { libc::ioctl(process.as_raw_fd(), request, &raw mut info) }).ok()?;
+    if info.mask & EXIT == 0 {
+        return None;
+    }
+    // In the form of wait(2).
+    Some(match info.exit & 0x7f {
+        0 => Ended::Code(info.exit >> 8 & 0xff),
+        signal => Ended::Signal(signal),
     })
 }

@@ -57,7 +57,8 @@ fn record(name: &str) -> Record {
             at: moment(),
         }),
         owner: 0,
-        no_process: false,
+        late_steps: Vec::new(),
+        late_from: 0,
     }
 }
 
@@ -286,7 +287,7 @@ fn remove_touches_nothing_but_its_own_entries() {
     let slot = store.reserve(&id("a")).unwrap();
     fs::write(&target, "kept").unwrap();
     let path = slot.path().to_owned();
-    symlink(&target, path.join("exec.fifo")).unwrap();
+    symlink(&target, path.join("gate")).unwrap();
     fs::write(path.join("precious"), "kept").unwrap();
     let error = slot.remove().unwrap_err().to_string();
     assert!(
