@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod conditions;
+mod containers;
+mod differential;
 
 mod machine;
 mod profiles;
