@@ -35,6 +35,12 @@ pub(super) fn path_at(json: &[u8], line: usize, column: usize) -> String {
         }
         at += 1;
     }
+    // What is wrong at the end of an object is the object: a member is missing.
+    if json.get(end) == Some(&b'}')
+        && let Some(Step::Key(key)) = open.last_mut()
+    {
+        key.clear();
+    }
     words(&open)
 }
 
@@ -82,8 +88,10 @@ mod tests {
         let json = b"{\"a\": {\"b\": [1, {\"c\\\"d\": \"x,y\"}, 7]},\n \"e\": 5}";
         for (line, column, path) in [
             (1, 14, "a.b[0]: "),
-            (1, 31, "a.b[1].c\\\"d: "),
-            (1, 35, "a.b[2]: "),
+            (1, 30, "a.b[1].c\\\"d: "),
+            (1, 31, "a.b[1]: "),
+            (1, 34, "a.b[2]: "),
+            (1, 36, "a: "),
             (2, 7, "e: "),
             (9, 9, ""),
             (1, 1, ""),

@@ -294,6 +294,3 @@ fn check_proc(target: &InRoot, what: &What) -> Result<(), String> {
         )),
     }
 }
-
-#[cfg(test)]
-mod tests;

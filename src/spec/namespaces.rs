@@ -18,18 +18,17 @@ pub(super) fn convert(list: Objects<oci::LinuxNamespace>, at: At<'_>) -> Result<
     let mut namespaces = Namespaces::default();
     for (index, entry) in list.iter().flatten().enumerate() {
         let at = at.index(index);
-        let slot = match entry.typ() {
-            oci::LinuxNamespaceType::Pid => &mut namespaces.pid,
-            oci::LinuxNamespaceType::Network => &mut namespaces.network,
-            oci::LinuxNamespaceType::Mount => &mut namespaces.mount,
-            oci::LinuxNamespaceType::Ipc => &mut namespaces.ipc,
-            oci::LinuxNamespaceType::Uts => &mut namespaces.uts,
-            oci::LinuxNamespaceType::User => &mut namespaces.user,
-            oci::LinuxNamespaceType::Cgroup => &mut namespaces.cgroup,
-            oci::LinuxNamespaceType::Time => &mut namespaces.time,
+        let (slot, kind) = match entry.typ() {
+            oci::LinuxNamespaceType::Pid => (&mut namespaces.pid, "pid"),
+            oci::LinuxNamespaceType::Network => (&mut namespaces.network, "network"),
+            oci::LinuxNamespaceType::Mount => (&mut namespaces.mount, "mount"),
+            oci::LinuxNamespaceType::Ipc => (&mut namespaces.ipc, "ipc"),
+            oci::LinuxNamespaceType::Uts => (&mut namespaces.uts, "uts"),
+            oci::LinuxNamespaceType::User => (&mut namespaces.user, "user"),
+            oci::LinuxNamespaceType::Cgroup => (&mut namespaces.cgroup, "cgroup"),
+            oci::LinuxNamespaceType::Time => (&mut namespaces.time, "time"),
         };
         if *slot != Namespace::Share {
-            let kind = entry.typ();
             return Err(at.key("type").fault(format_args!("{kind} is listed twice")));
         }
         let path = entry.path().as_deref().map(|path| path.as_os_str());
