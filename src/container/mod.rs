@@ -1,6 +1,7 @@
 //! One file per verb. Here all layers below meet: config.json is read, planned, launched and
 //! recorded, and every later command finds its container by the record.
 
+pub mod check;
 mod create;
 mod creation;
 mod delete;

@@ -1,0 +1,216 @@
+//! The eight kinds of namespaces, each made once by a child that ends at once.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+
+use super::{Finding, Weight, setting};
+use crate::sys::clone::{self, Clone, Forked};
+use crate::sys::{channel, signal};
+
+struct Kind {
+    name: &'static str,
+    flag: i32,
+    weight: Weight,
+    /// What no container can have where it is missing.
+    gives: &'static str,
+}
+
+const KINDS: [Kind; 8] = [
+    Kind {
+        name: "mount",
+        flag: libc::CLONE_NEWNS,
+        weight: Weight::Fatal,
+        gives: "a root filesystem of its own",
+    },
+    Kind {
+        name: "pid",
+        flag: libc::CLONE_NEWPID,
+        weight: Weight::Lacking,
+        gives: "processes of its own",
+    },
+    Kind {
+        name: "network",
+        flag: libc::CLONE_NEWNET,
+        weight: Weight::Lacking,
+        gives: "network devices and ports of its own",
+    },
+    Kind {
+        name: "ipc",
+        flag: libc::CLONE_NEWIPC,
+        weight: Weight::Lacking,
+        gives: "message queues and shared memory of its own",
+    },
+    Kind {
+        name: "uts",
+        flag: libc::CLONE_NEWUTS,
+        weight: Weight::Lacking,
+        gives: "a host name of its own",
+    },
+    Kind {
+        name: "cgroup",
+        flag: libc::CLONE_NEWCGROUP,
+        weight: Weight::Lacking,
+        gives: "a view of cgroups that starts at its own",
+    },
+    Kind {
+        name: "time",
+        flag: libc::CLONE_NEWTIME,
+        weight: Weight::Lacking,
+        gives: "clocks with an offset",
+    },
+    Kind {
+        name: "user",
+        flag: libc::CLONE_NEWUSER,
+        weight: Weight::Lacking,
+        gives: "users that are others on the host",
+    },
+];
+
+pub(super) fn all(privileged: bool) -> Vec<Finding> {
+    // Who may not make a namespace may make one in a user namespace of his own.
+    let with = if privileged { 0 } else { libc::CLONE_NEWUSER };
+    KINDS.iter().map(|kind| look(kind, with)).collect()
+}
+
+fn look(kind: &Kind, with: i32) -> Finding {
+    let subject = format!("namespace {}", kind.name);
+    match make(kind.flag | with) {
+        Ok(()) if kind.flag == libc::CLONE_NEWUSER => user(subject),
+        Ok(()) if with != 0 => Finding::new(
+            Weight::Good,
+            subject,
+            "together with a user namespace",
+            format!("a container with a user namespace can have {}", kind.gives),
+        ),
+        Ok(()) => Finding::new(
+            Weight::Good,
+            subject,
+            "can be made",
+            format!("a container can have {}", kind.gives),
+        ),
+        Err(errno) => Finding::new(
+            kind.weight,
+            subject,
+            format!("cannot be made: {}", explain(errno, kind.flag | with)),
+            format!("no container can have {}", kind.gives),
+        ),
+    }
+}
+
+fn make(flags: i32) -> Result<(), Errno> {
+    let what = Clone {
+        namespaces: u64::from(flags.cast_unsigned()),
+        group: None,
+    };
+    match clone::clone(&what)? {
+        Forked::Child => clone::end(0),
+        Forked::Parent { pidfd, .. } => signal::wait(pidfd.as_fd(), true).map(drop),
+    }
+}
+
+/// The setting that is behind an errno, where one is.
+fn explain(errno: Errno, flags: i32) -> String {
+    let user = flags & libc::CLONE_NEWUSER != 0;
+    match errno {
+        Errno::EINVAL => "the kernel is built without it".into(),
+        Errno::ENOSPC | Errno::EUSERS => "the limit in /proc/sys/user is reached".into(),
+        Errno::EPERM if user => match restriction() {
+            Some(setting) => setting.into(),
+            None => errno.desc().into(),
+        },
+        _ => errno.desc().into(),
+    }
+}
+
+/// What keeps users without privileges from making user namespaces.
+fn restriction() -> Option<&'static str> {
+    let is = |path, value| setting(path).as_deref() == Some(value);
+    if is("/proc/sys/kernel/unprivileged_userns_clone", "0") {
+        return Some("kernel.unprivileged_userns_clone is 0");
+    }
+    if is(
+        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+    ) {
+        return Some("kernel.apparmor_restrict_unprivileged_userns is 1");
+    }
+    None
+}
+
+fn user(subject: String) -> Finding {
+    let (found, means) = match restriction() {
+        None => (
+            String::from("can be made"),
+            "a container can have users that are others on the host",
+        ),
+        Some(setting) => (
+            format!("can be made; {setting}"),
+            "containers can have one; users without privileges may run none",
+        ),
+    };
+    Finding::new(Weight::Good, subject, found, means)
+}
+
+/// Calls `use_it` with a user namespace in which id 0 is the host's id 1; it ends afterwards.
+pub(super) fn with_user_namespace<T>(use_it: impl FnOnce(File) -> T) -> Result<T, Errno> {
+    let (here, there) = channel::pair()?;
+    let what = Clone {
+        namespaces: u64::from(libc::CLONE_NEWUSER.cast_unsigned()),
+        group: None,
+    };
+    let (pid, pidfd) = match clone::clone(&what)? {
+        Forked::Child => {
+            // The copy of the parent's end would keep this one from hearing that it was closed.
+            drop(here);
+            let _closed = channel::receive(there.as_fd());
+            clone::end(0)
+        }
+        Forked::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    drop(there);
+
+    let raw = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or_default());
+    let map = |file| std::fs::write(format!("/proc/{pid}/{file}"), "0 1 1").map_err(raw);
+    let users = map("uid_map")
+        .and_then(|()| map("gid_map"))
+        .and_then(|()| File::open(format!("/proc/{pid}/ns/user")).map_err(raw));
+    let result = users.map(use_it);
+
+    drop(here);
+    signal::wait(pidfd.as_fd(), true)?;
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_asked_for_once() {
+        let all = KINDS.iter().fold(0, |sum, kind| {
+            assert_eq!(sum & kind.flag, 0, "{}", kind.name);
+            sum | kind.flag
+        });
+        assert_eq!(all.count_ones(), 8);
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_know_cannot_be_made() {
+        // CLONE_SIGHAND without CLONE_VM is refused by every kernel (clone(2)).
+        assert_eq!(make(libc::CLONE_SIGHAND), Err(Errno::EINVAL));
+        let kind = Kind {
+            name: "signal",
+            flag: libc::CLONE_SIGHAND,
+            weight: Weight::Fatal,
+            gives: "x",
+        };
+        let finding = look(&kind, 0);
+        assert_eq!(finding.weight, Weight::Fatal);
+        assert_eq!(
+            finding.found,
+            "cannot be made: the kernel is built without it"
+        );
+    }
+}
