@@ -10,10 +10,7 @@ fn consequence(capability: Capability) -> Option<&'static str> {
     use Capability as C;
     Some(match capability {
         C::CAP_SYS_ADMIN => "namespaces and mounts can be made in a user namespace only",
-        C::CAP_SYS_RESOURCE => {
-            "rlimits above the hard limit and lowered OOM scores are refused, and on cgroup v1 \
-             some hosts refuse limits"
-        }
+        C::CAP_SYS_RESOURCE => "rlimits above the hard limit and lowered OOM scores are refused",
         C::CAP_SETUID => "processes cannot run as another user",
         C::CAP_SETGID => "processes cannot run as another group",
         C::CAP_SETPCAP => "capabilities cannot be taken from a container's bounding set",

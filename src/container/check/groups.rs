@@ -107,7 +107,7 @@ fn v2_controllers(hierarchy: &Hierarchy) -> String {
 fn limits(controller: &Controller, there: bool) -> Finding {
     let subject = format!("controller {}", controller.v2);
     if there {
-        let means = format!("{} is enforced", controller.limits);
+        let means = format!("{} can be limited", controller.limits);
         return Finding::new(Weight::Good, subject, "there", means);
     }
     let means = format!("containers that set {} are refused", controller.limits);
@@ -118,11 +118,11 @@ fn limits(controller: &Controller, there: bool) -> Finding {
 fn devices(hierarchies: &Hierarchies) -> Finding {
     let subject = "controller devices";
     if hierarchies.all().any(|h| h.has("devices")) {
-        let means = "linux.resources.devices is enforced";
+        let means = "devices can be refused (linux.resources.devices)";
         return Finding::new(Weight::Good, subject, "v1", means);
     }
     if matches!(hierarchies, Hierarchies::V2(_)) {
-        let means = "linux.resources.devices is enforced by an eBPF program, which needs CAP_BPF";
+        let means = "devices can be refused by an eBPF program (linux.resources.devices)";
         return Finding::new(Weight::Good, subject, "v2: by eBPF", means);
     }
     let means = "containers that set linux.resources.devices are refused";

@@ -35,7 +35,12 @@ fn filters() -> Finding {
     }
     if unknown.is_empty() {
         let found = "filters with every action";
-        return Finding::new(Weight::Good, subject, found, "linux.seccomp is enforced");
+        return Finding::new(
+            Weight::Good,
+            subject,
+            found,
+            "system calls can be refused (linux.seccomp)",
+        );
     }
     let means = format!("profiles that use {} are refused", names(unknown));
     Finding::new(Weight::Lacking, subject, names(known), means)
