@@ -112,92 +112,15 @@ impl Call {
         let number = self.0.numbers[column];
         (number != ABSENT).then_some(number | bit)
     }
-
-    /// How 32-bit x86 programs may make this call besides by its own number.
-    pub(super) fn multiplexed(self) -> Option<Multiplexed> {
-        let name = self.name();
-        let find = |list: &[(&str, u32)]| {
-            let at = list
-                .binary_search_by(|(known, _)| (*known).cmp(name))
-                .ok()?;
-            Some(list[at].1)
-        };
-        find(SOCKETCALL)
-            .map(Multiplexed::Socketcall)
-            .or_else(|| find(IPC).map(Multiplexed::Ipc))
-    }
 }
-
-/// The first argument by which `socketcall(2)` or `ipc(2)` is told to make another call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Multiplexed {
-    Socketcall(u32),
-    Ipc(u32),
-}
-
-impl Multiplexed {
-    /// The multiplexer's name.
-    pub(super) fn made_by(self) -> Call {
-        let name = match self {
-            Self::Socketcall(_) => "socketcall",
-            Self::Ipc(_) => "ipc",
-        };
-        Call::find(name).expect("the table has both")
-    }
-}
-
-/// `SYS_*` of linux/net.h.
-const SOCKETCALL: &[(&str, u32)] = &[
-    ("accept", 5),
-    ("accept4", 18),
-    ("bind", 2),
-    ("connect", 3),
-    ("getpeername", 7),
-    ("getsockname", 6),
-    ("getsockopt", 15),
-    ("listen", 4),
-    ("recv", 10),
-    ("recvfrom", 12),
-    ("recvmmsg", 19),
-    ("recvmsg", 17),
-    ("send", 9),
-    ("sendmmsg", 20),
-    ("sendmsg", 16),
-    ("sendto", 11),
-    ("setsockopt", 14),
-    ("shutdown", 13),
-    ("socket", 1),
-    ("socketpair", 8),
-];
-
-/// The numbers of linux/ipc.h.
-const IPC: &[(&str, u32)] = &[
-    ("msgctl", 14),
-    ("msgget", 13),
-    ("msgrcv", 12),
-    ("msgsnd", 11),
-    ("semctl", 3),
-    ("semget", 2),
-    ("semop", 1),
-    ("semtimedop", 4),
-    ("shmat", 21),
-    ("shmctl", 24),
-    ("shmdt", 22),
-    ("shmget", 23),
-];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_tables_are_sorted_and_without_doubles() {
+    fn the_table_is_sorted_and_without_doubles() {
         assert!(LINES.windows(2).all(|w| w[0].name() < w[1].name()));
-        assert!(SOCKETCALL.windows(2).all(|w| w[0].0 < w[1].0));
-        assert!(IPC.windows(2).all(|w| w[0].0 < w[1].0));
-        for (name, _) in SOCKETCALL.iter().chain(IPC) {
-            assert!(Call::find(name).is_some(), "{name}");
-        }
     }
 
     #[test]

@@ -10,6 +10,7 @@
 
 mod assemble;
 mod calls;
+mod multiplexed;
 mod verdicts;
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::cmp::{Ordering, Reverse};
 
 use super::Error;
-use super::calls::{Call, Multiplexed, X32_BIT};
+use super::calls::{Call, X32_BIT};
+use super::multiplexed::multiplexed_tests;
 use crate::spec::seccomp::{Action, Arch, Compare, Condition, Profile, Rule};
 
 /// The numbers of one `AUDIT_ARCH_*`, which is how the kernel tells architectures apart.
@@ -54,21 +55,21 @@ const ENOSYS: Action = Action::Errno(38);
 
 /// A rule under one of its names.
 #[derive(Clone, Copy)]
-struct Named<'p> {
-    call: Call,
-    rule: &'p Rule,
+pub(super) struct Named<'p> {
+    pub call: Call,
+    pub rule: &'p Rule,
     /// Asks for what the default gives. runc leaves such rules out, but counts their calls as known.
-    redundant: bool,
+    pub redundant: bool,
 }
 
 /// Something that is said about one number.
-struct Entry<'p> {
-    number: u32,
-    call: Call,
-    says: Says<'p>,
+pub(super) struct Entry<'p> {
+    pub number: u32,
+    pub call: Call,
+    pub says: Says<'p>,
 }
 
-enum Says<'p> {
+pub(super) enum Says<'p> {
     Rule(&'p Rule),
     Test(Test),
 }
@@ -258,7 +259,7 @@ fn weigh(group: &[Entry], width: Width, default: Action) -> Result<Verdict, Erro
 }
 
 /// The conditions of a rule, any one list of which has to hold.
-fn alternatives(rule: &Rule, width: Width) -> Vec<Vec<Condition>> {
+pub(super) fn alternatives(rule: &Rule, width: Width) -> Vec<Vec<Condition>> {
     let mut conditions: Vec<Condition> = rule.conditions.clone();
     conditions.sort_by_key(|condition| condition.argument);
     let twice = conditions
@@ -312,9 +313,10 @@ fn order_tests(mut tests: Vec<Test>, default: Action) -> Option<Verdict> {
     Some(Verdict::Tests { tests, default })
 }
 
-/// libseccomp's order, whatever that of the document: higher arguments first; equality, then upper
-/// bounds by rising value, then lower bounds by falling value, so that the narrower one is met
-/// first; a test before those that add conditions to it.
+/// The order in which libseccomp asks, whatever that of the document: higher arguments first; of one
+/// argument equality, then upper bounds by rising value, then lower bounds by falling value, so that
+/// the narrower one is met first; a test before those that add conditions to it. It matters only
+/// where rules with different actions overlap.
 fn compare_tests(a: &Test, b: &Test) -> Ordering {
     a.conditions
         .iter()
@@ -339,70 +341,6 @@ fn rank(condition: &Condition) -> (Reverse<u8>, u8, Reverse<u64>, u8, u64) {
         kind,
         mask,
     )
-}
-
-/// Rules on socket and System V calls hold on x86 also when the call is made by `socketcall(2)` or
-/// `ipc(2)`, unless the profile has a rule without conditions for those.
-fn multiplexed_tests<'p>(named: &[Named<'p>], default: Action) -> Vec<Entry<'p>> {
-    let mut ways: Vec<(Multiplexed, Named)> = named
-        .iter()
-        .filter(|named| !named.redundant)
-        .filter_map(|named| Some((named.call.multiplexed()?, *named)))
-        .collect();
-    ways.sort_by_key(|(way, _)| *way);
-    let mut entries = Vec::new();
-    for group in ways.chunk_by(|a, b| a.0 == b.0) {
-        let (way, named) = group[0];
-        let action = unseen_action(group.iter().map(|(_, named)| named.rule), default);
-        if action != default
-            && let Some(number) = way.made_by().number(Arch::X86)
-        {
-            entries.push(Entry {
-                number,
-                call: named.call,
-                says: Says::Test(told_to(way, action)),
-            });
-        }
-    }
-    entries
-}
-
-/// What becomes of a call whose arguments are in the caller's memory, where no filter sees them:
-/// the strictest of what the rules and the default would give. libseccomp instead compares the
-/// multiplexer's own arguments with those numbers, and so allows what the profile denies.
-fn unseen_action<'p>(rules: impl Iterator<Item = &'p Rule>, default: Action) -> Action {
-    let mut strictest = default;
-    for rule in rules {
-        if alternatives(rule, Width::Low32).iter().any(Vec::is_empty) {
-            return rule.action;
-        }
-        // seccomp(2): results are ordered as signed numbers, the strictest first.
-        if result(rule.action).cast_signed() < result(strictest).cast_signed() {
-            strictest = rule.action;
-        }
-    }
-    strictest
-}
-
-/// Whether the multiplexer is told to make the call.
-fn told_to(way: Multiplexed, action: Action) -> Test {
-    let compare = match way {
-        Multiplexed::Socketcall(number) => Compare::Eq(number.into()),
-        // ipc(2) takes the upper half for a version of its own: with it set a comparison of the
-        // whole argument would not see the call.
-        Multiplexed::Ipc(number) => Compare::Masked {
-            mask: 0xffff,
-            value: number.into(),
-        },
-    };
-    Test {
-        conditions: vec![Condition {
-            argument: 0,
-            compare,
-        }],
-        width: Width::Low32,
-        action,
-    }
 }
 
 /// `SECCOMP_RET_*` with its data, of linux/seccomp.h.
