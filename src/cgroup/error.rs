@@ -19,12 +19,27 @@ pub enum Error {
         controller: &'static str,
         version: &'static str,
     },
-    /// A limit whose control file this kernel lacks, or that this version of cgroups does not know.
+    /// A limit whose control file this kernel lacks.
+    #[error("{field}: this kernel has no {file}")]
+    NoFile {
+        field: &'static str,
+        file: &'static str,
+    },
+    /// A limit that contradicts another, or that this version of cgroups does not know.
     #[error("{field}: {why}")]
     NotEnforceable {
         field: &'static str,
         why: &'static str,
     },
+    /// cgroups(7): a v2 group other than the root either has processes or passes controllers on.
+    #[error("{field}: {} has processes of its own, so it cannot pass the {controller} controller on", path.display())]
+    InternalProcess {
+        field: &'static str,
+        controller: &'static str,
+        path: PathBuf,
+    },
+    #[error("{}: the group above is threaded, so this one can have no processes", path.display())]
+    Threaded { path: PathBuf },
     /// The kernel refused the value of a limit.
     #[error("{field}: write {value:?} to {}: {}", path.display(), source.desc())]
     Limit {
@@ -33,6 +48,16 @@ pub enum Error {
         path: PathBuf,
         source: Errno,
     },
+    /// `checkBeforeUpdate`. The text is runc's.
+    #[error("rejecting memory limit {limit} < {used} in use")]
+    BelowUse { limit: u64, used: u64 },
+    #[error("linux.resources.devices: {act} the eBPF program: {}", source.desc())]
+    DeviceProgram { act: &'static str, source: Errno },
+    #[error("linux.resources.devices: cgroup v1 cannot except {rule:?} from {wider:?}")]
+    DeviceHole { rule: String, wider: String },
+    /// A path that is the runtime's own group or above it: to kill there would be to kill ourselves.
+    #[error("linux.cgroupsPath: {} is in use by the runtime itself", path.display())]
+    OwnGroup { path: PathBuf },
     /// Not a directory of a cgroup filesystem: nothing is read, written or removed there.
     #[error("{}: not on a cgroup filesystem", path.display())]
     NotAGroup { path: PathBuf },

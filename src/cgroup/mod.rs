@@ -14,8 +14,18 @@
 //! On a hybrid host the v1 controllers limit, and the v2 hierarchy still gives `cgroup.kill` and the
 //! freezer, so a container has a group in both.
 
+mod device_program;
+mod devices;
+mod directory;
 mod error;
 mod hierarchies;
+mod removal;
+mod seat;
+mod unified;
+mod v1;
+mod v1_limits;
+mod v2;
+mod v2_limits;
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -23,7 +33,12 @@ use std::path::PathBuf;
 
 use nix::unistd::Pid;
 
-use crate::spec::limits::Limits;
+use crate::spec::Id;
+use crate::spec::limits::{GroupPath, Limits};
+use directory::Directory;
+use seat::Seat;
+use v1::V1;
+use v2::V2;
 
 pub use error::Error;
 pub use hierarchies::{Hierarchies, Hierarchy};
@@ -34,10 +49,13 @@ pub trait Group: fmt::Debug {
     /// recorded, before [`Group::make`].
     fn paths(&self) -> Vec<PathBuf>;
 
-    /// Makes the directories that are missing and sets the limits on the empty group.
-    ///
-    /// A group that is there may be used when it is empty and thawed: otherwise [`Error::InUse`] or
-    /// [`Error::Frozen`]. On an error what was made is left for [`Group::remove`].
+    /// Refuses a group that is there and has processes ([`Error::InUse`]) or is frozen
+    /// ([`Error::Frozen`]): it is another's. To be asked before the paths are recorded, since what
+    /// is recorded is killed and removed in the end.
+    fn check_unused(&self) -> Result<(), Error>;
+
+    /// Makes the directories that are missing and sets the limits on the empty group. Refuses as
+    /// [`Group::check_unused`] does. On another error what was made is left for [`Group::remove`].
     fn make(&mut self, limits: &Limits) -> Result<(), Error>;
 
     /// The v2 directory, for `CLONE_INTO_CGROUP`. `None` before [`Group::make`] or without v2.
@@ -71,16 +89,37 @@ pub trait Group: fmt::Debug {
     fn remove(&self) -> Result<(), Error>;
 }
 
-/// Names the groups of a container.
+/// Names the groups of container `id`; makes nothing.
+///
+/// Paths are as runc has them. Absolute: below the root of each hierarchy. Relative: on v1 below the
+/// runtime's own group; on v2 beside it, since a v2 group with processes can have no limited groups
+/// below. Default: the same with the id for a path. `..` stops at the root. The runtime's own group
+/// and those above it are refused ([`Error::OwnGroup`]).
 pub fn place(
-    _: &Hierarchies,
-    _: &crate::spec::limits::GroupPath,
-    _: &crate::spec::Id,
+    hierarchies: &Hierarchies,
+    path: &GroupPath,
+    id: &Id,
 ) -> Result<Box<dyn Group>, Error> {
-    Err(Error::NoHierarchy)
+    Ok(match hierarchies {
+        Hierarchies::V2(one) => Box::new(V2::new(Seat::beside_own(one, path, id)?)),
+        Hierarchies::V1 {
+            controllers,
+            unified,
+        } => Box::new(V1::place(controllers, unified.as_ref(), path, id)?),
+    })
 }
 
-/// Finds the groups of a record.
-pub fn reopen(_: &[PathBuf]) -> Result<Box<dyn Group>, Error> {
-    Err(Error::NoHierarchy)
+/// The groups at recorded `paths`. One that is gone is fine; a path that is no longer on a cgroup
+/// filesystem is [`Error::NotAGroup`].
+pub fn reopen(paths: &[PathBuf]) -> Result<Box<dyn Group>, Error> {
+    let mut seats = Vec::with_capacity(paths.len());
+    for path in paths {
+        seats.push(Seat::reopen(path)?);
+    }
+    let is_v2 = |seat: &Seat| seat.dir().is_some_and(Directory::is_v2);
+    Ok(match <[Seat; 1]>::try_from(seats) {
+        Ok([one]) if is_v2(&one) => Box::new(V2::new(one)),
+        Ok(one) => Box::new(V1::reopen(one.into())),
+        Err(several) => Box::new(V1::reopen(several)),
+    })
 }

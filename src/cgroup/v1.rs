@@ -1,0 +1,256 @@
+//! A container's groups on a host with v1 controllers, and in the v2 hierarchy beside them.
+
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use super::directory::Directory;
+use super::seat::Seat;
+use super::unified::{self, FREEZE_PATIENCE, kill_all, kill_each, value_of};
+use super::v1_limits::{self as limits, Controllers};
+use super::v2::V2;
+use super::v2_limits::set_devices;
+use super::{Error, Group, Hierarchy, devices};
+use crate::spec::Id;
+use crate::spec::limits::{GroupPath, Limits};
+
+/// Controllers in whose hierarchies every container has a group: they limit, count or guard.
+const ALWAYS: [&str; 5] = ["memory", "pids", "devices", "cpu", "cpuacct"];
+
+#[derive(Debug)]
+pub(super) struct V1 {
+    unified: Option<V2>,
+    seats: Vec<V1Seat>,
+}
+
+#[derive(Debug)]
+struct V1Seat {
+    /// Empty after [`super::reopen`], which knows only paths.
+    controllers: Vec<String>,
+    seat: Seat,
+}
+
+impl V1Seat {
+    fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|c| c == controller)
+    }
+
+    fn is_needed(&self, limits: &Limits) -> bool {
+        let asks_cpuset = limits.cpu.cpus.is_some() || limits.cpu.mems.is_some();
+        let only_cpuset = self.controllers == ["cpuset"];
+        !only_cpuset || asks_cpuset
+    }
+}
+
+impl V1 {
+    pub(super) fn place(
+        controllers: &[Hierarchy],
+        unified: Option<&Hierarchy>,
+        path: &GroupPath,
+        id: &Id,
+    ) -> Result<Self, Error> {
+        let wanted = |h: &&Hierarchy| {
+            ALWAYS.iter().any(|c| h.has(c))
+                || h.has("cpuset")
+                || h.has("freezer") && unified.is_none()
+        };
+        let seats = controllers.iter().filter(wanted).map(|hierarchy| {
+            Ok(V1Seat {
+                controllers: hierarchy.controllers.clone(),
+                seat: Seat::below_own(hierarchy, path, id)?,
+            })
+        });
+        let unified = unified.map(|h| Seat::below_own(h, path, id)).transpose()?;
+        Ok(Self {
+            unified: unified.map(V2::new),
+            seats: seats.collect::<Result<_, Error>>()?,
+        })
+    }
+
+    pub(super) fn reopen(seats: Vec<Seat>) -> Self {
+        let is_v2 = |seat: &Seat| seat.dir().is_some_and(Directory::is_v2);
+        let (unified, v1): (Vec<Seat>, Vec<Seat>) = seats.into_iter().partition(is_v2);
+        let seats = v1.into_iter().map(|seat| V1Seat {
+            controllers: Vec::new(),
+            seat,
+        });
+        Self {
+            unified: unified.into_iter().next().map(V2::new),
+            seats: seats.collect(),
+        }
+    }
+
+    fn unified(&self) -> Option<&Directory> {
+        self.unified.as_ref().and_then(V2::dir)
+    }
+
+    fn open_seats(&self) -> impl Iterator<Item = &Directory> {
+        self.seats.iter().filter_map(|s| s.seat.dir())
+    }
+
+    /// The group whose members are those of the container.
+    fn roll(&self) -> Option<&Directory> {
+        self.unified()
+            .or_else(|| self.freezer())
+            .or_else(|| self.open_seats().next())
+    }
+
+    fn freezer(&self) -> Option<&Directory> {
+        self.open_seats().find(|dir| dir.has("freezer.state"))
+    }
+}
+
+impl Group for V1 {
+    fn paths(&self) -> Vec<PathBuf> {
+        let unified = self.unified.iter().flat_map(Group::paths);
+        unified
+            .chain(self.seats.iter().map(|s| s.seat.path()))
+            .collect()
+    }
+
+    fn check_unused(&self) -> Result<(), Error> {
+        if let Some(unified) = &self.unified {
+            unified.check_unused()?;
+        }
+        self.seats.iter().try_for_each(|s| s.seat.check_unused())
+    }
+
+    fn make(&mut self, limits: &Limits) -> Result<(), Error> {
+        if let Some(unified) = &mut self.unified {
+            unified.make_bare(&[])?;
+        }
+        for one in &mut self.seats {
+            if !one.is_needed(limits) {
+                continue;
+            }
+            let has_cpuset = one.has("cpuset");
+            one.seat.make(|above, below| match below {
+                Some(below) if has_cpuset => limits::inherit_cpuset(above, below),
+                _ => Ok(()),
+            })?;
+        }
+        let groups = self.seats.iter().filter_map(|s| {
+            let dir = s.seat.dir()?;
+            Some((s.controllers.as_slice(), dir))
+        });
+        let groups = Controllers::new(groups);
+        limits::apply(&groups, limits)?;
+        match (groups.get("devices"), self.unified()) {
+            (Some(group), _) => limits::set_devices(group, &limits.devices),
+            (None, Some(group)) => set_devices(group, &limits.devices),
+            (None, None) => Err(Error::NoController {
+                field: devices::FIELD,
+                controller: "devices",
+                version: "v1",
+            }),
+        }
+    }
+
+    fn entrance(&self) -> Option<BorrowedFd<'_>> {
+        self.unified().map(Directory::fd)
+    }
+
+    fn admit(&self, process: Pid) -> Result<(), Error> {
+        self.open_seats().try_for_each(|group| group.admit(process))
+    }
+
+    fn pids(&self) -> Result<Vec<Pid>, Error> {
+        self.roll().map_or(Ok(Vec::new()), Directory::all_pids)
+    }
+
+    fn kill(&self) -> Result<(), Error> {
+        match (self.unified(), self.freezer(), self.roll()) {
+            (Some(group), _, _) => kill_all(group),
+            (None, Some(group), _) => kill_each(group, freeze, thaw),
+            (None, None, Some(group)) => {
+                let cannot = |group: &Directory| Err(no_freezer(group));
+                kill_each(group, cannot, |_| Ok(()))
+            }
+            (None, None, None) => Ok(()),
+        }
+    }
+
+    fn freeze(&self) -> Result<(), Error> {
+        match (self.unified(), self.freezer(), self.roll()) {
+            (Some(group), _, _) => unified::freeze(group),
+            (None, Some(group), _) => freeze(group),
+            (None, None, Some(group)) => Err(no_freezer(group)),
+            (None, None, None) => Ok(()),
+        }
+    }
+
+    fn thaw(&self) -> Result<(), Error> {
+        match (self.unified(), self.freezer()) {
+            (Some(group), _) => unified::thaw(group),
+            (None, Some(group)) => thaw(group),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn is_frozen(&self) -> Result<bool, Error> {
+        match (self.unified(), self.freezer()) {
+            (Some(group), _) => unified::is_frozen(group),
+            (None, Some(group)) => Ok(group.text("freezer.state")?.trim() != "THAWED"),
+            (None, None) => Ok(false),
+        }
+    }
+
+    /// Only those in the container's own group, not in groups that it made below: v1 counts so.
+    fn oom_kills(&self) -> Result<u64, Error> {
+        for group in self.open_seats() {
+            match group.read("memory.oom_control") {
+                Ok(text) => return Ok(value_of(&text, "oom_kill").unwrap_or(0)),
+                Err(Errno::ENOENT | Errno::ENODEV) => {}
+                Err(source) => {
+                    let path = group.path().join("memory.oom_control");
+                    return Err(Error::call("read", path)(source));
+                }
+            }
+        }
+        Ok(0)
+    }
+
+    /// Goes on after an error, and tells of the first.
+    fn remove(&self) -> Result<(), Error> {
+        let mut result = self.unified.as_ref().map_or(Ok(()), Group::remove);
+        for one in &self.seats {
+            result = result.and(one.seat.remove());
+        }
+        result
+    }
+}
+
+fn no_freezer(group: &Directory) -> Error {
+    Error::call("freeze", group.path())(Errno::EOPNOTSUPP)
+}
+
+/// The v1 freezer has no event to wait for, and may stay at FREEZING when a process forks meanwhile:
+/// writing again starts it over.
+fn freeze(group: &Directory) -> Result<(), Error> {
+    const FILE: &str = "freezer.state";
+    let fault = || Error::call("freeze by", group.path().join(FILE));
+    let deadline = Instant::now() + FREEZE_PATIENCE;
+    loop {
+        group.write(FILE, "FROZEN").map_err(fault())?;
+        if group.text(FILE)?.trim() == "FROZEN" {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            thaw(group)?;
+            return Err(fault()(Errno::ETIMEDOUT));
+        }
+        sleep(Duration::from_millis(1));
+    }
+}
+
+fn thaw(group: &Directory) -> Result<(), Error> {
+    let path = group.path().join("freezer.state");
+    match group.write("freezer.state", "THAWED") {
+        Ok(()) | Err(Errno::ENODEV) => Ok(()),
+        Err(source) => Err(Error::call("thaw by", path)(source)),
+    }
+}
