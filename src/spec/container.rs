@@ -22,7 +22,7 @@ pub struct Container {
     pub domainname: Option<CString>,
     pub mounts: Vec<Mount>,
     pub namespaces: Namespaces,
-    /// Ids inside a new user namespace.
+    /// Ids inside a new user namespace. Beside one that is joined they only say what it has.
     pub id_maps: IdMaps,
     pub time_offsets: Option<TimeOffsets>,
     /// The document's own, not the default ones that every /dev gets.

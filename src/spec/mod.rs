@@ -42,94 +42,88 @@ const LARGEST: u64 = 16 << 20;
 pub fn load(bundle: &Path, config: Option<&Path>) -> Result<Container, Error> {
     let name = config.unwrap_or(Path::new("config.json"));
     let path = bundle.join(name);
-    let json = read(&path).map_err(|source| match source.kind() {
+    let fault = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => Error::Missing(name.to_owned()),
-        io::ErrorKind::InvalidInput => Error::NotAFile(path.clone()),
-        io::ErrorKind::FileTooLarge => Error::Large {
-            path: path.clone(),
-            limit: LARGEST,
-        },
         _ => Error::Read {
             path: path.clone(),
             source,
         },
-    })?;
-    parse(&json, bundle)
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+    };
     // A FIFO in its place must not hold us up, nor a terminal become ours.
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = OpenOptions::new()
         .read(true)
-        .custom_flags(flags)
-        .open(path)?;
-    let about = file.metadata()?;
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(&path)
+        .map_err(fault)?;
+    let about = file.metadata().map_err(fault)?;
     if !about.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
+        return Err(Error::NotAFile(path));
     }
-    if about.len() > LARGEST {
-        return Err(io::ErrorKind::FileTooLarge.into());
+    // One byte more shows a file that has grown since.
+    let expected = about.len().min(LARGEST) + 1;
+    let mut json = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
+    file.take(LARGEST + 1)
+        .read_to_end(&mut json)
+        .map_err(fault)?;
+    if json.len() as u64 > LARGEST {
+        return Err(Error::Large {
+            path,
+            limit: LARGEST,
+        });
     }
-    let mut json = Vec::with_capacity(usize::try_from(about.len()).unwrap_or(0) + 1);
-    // The size may be another one by now.
-    file.take(LARGEST).read_to_end(&mut json)?;
-    Ok(json)
+    parse(&json, bundle)
 }
 
 /// As [`load`], from the text of the document. `bundle` is where relative paths begin.
 pub fn parse(json: &[u8], bundle: &Path) -> Result<Container, Error> {
     let document = document::read(json)?;
-    let oci_version = convert_version(document.oci_version.as_deref())?;
-    refuse_foreign(&document)?;
-
-    let at = At::Top.key("root");
     let bundle = std::path::absolute(bundle).map_err(|source| Error::Read {
         path: bundle.to_owned(),
         source,
     })?;
-    let linux = document.linux.map_or_else(Linux::default, Object::members);
-    let inside = At::Top.key("linux");
-    refuse_unsupported(&linux, inside)?;
-    let namespaces = namespaces::convert(linux.namespaces, inside.key("namespaces"))?;
-    let user = &namespaces.user;
-    let id_maps =
-        namespaces::convert_id_maps(linux.uid_mappings, linux.gid_mappings, user, inside)?;
-    let resources = linux.resources.map(Object::members);
-    let limits = resources::convert(resources, inside.key("resources"))?;
+    convert(document, &bundle)
+}
+
+fn convert(document: Document, bundle: &Path) -> Result<Container, Error> {
+    let oci_version = convert_version(document.oci_version.as_deref())?;
+    refuse_foreign(&document)?;
+    let root = document.root.as_deref();
     let process = document.process.map(Object::members);
+    let hooks = document.hooks.map(Object::members);
+    let linux = document.linux.map_or_else(Linux::default, Object::members);
+    let at = At::Top.key("linux");
+    refuse_unsupported(&linux, at)?;
+    let resources = linux.resources.map(Object::members);
+    let personality = linux.personality.as_deref();
+
+    // What the other parts are checked against.
+    let namespaces = namespaces::convert(linux.namespaces, at.key("namespaces"))?;
+    let (uids, gids) = (linux.uid_mappings, linux.gid_mappings);
+    let id_maps = namespaces::convert_id_maps(uids, gids, &namespaces.user, at)?;
 
     Ok(Container {
         oci_version,
-        root: convert_root(
-            document.root.as_deref(),
-            linux.rootfs_propagation,
-            &bundle,
-            at,
-        )?,
+        root: convert_root(root, linux.rootfs_propagation, bundle)?,
         process: process
             .map(|process| process::convert(process, &id_maps))
             .transpose()?,
         hostname: namespaces::convert_name(document.hostname, "hostname", &namespaces)?,
         domainname: namespaces::convert_name(document.domainname, "domainname", &namespaces)?,
-        mounts: mounts::convert(document.mounts, &bundle)?,
+        mounts: mounts::convert(document.mounts, bundle)?,
         time_offsets: namespaces::convert_offsets(
             linux.time_offsets,
             &namespaces.time,
-            inside.key("timeOffsets"),
+            at.key("timeOffsets"),
         )?,
-        devices: kernel::convert_devices(linux.devices, inside.key("devices"))?,
-        sysctls: kernel::convert_sysctls(linux.sysctl, &namespaces, inside.key("sysctl"))?,
-        masked_paths: kernel::convert_paths(linux.masked_paths, inside.key("maskedPaths"))?,
-        readonly_paths: kernel::convert_paths(linux.readonly_paths, inside.key("readonlyPaths"))?,
-        personality: kernel::convert_personality(
-            linux.personality.as_deref(),
-            inside.key("personality"),
-        )?,
+        devices: kernel::convert_devices(linux.devices, at.key("devices"))?,
+        sysctls: kernel::convert_sysctls(linux.sysctl, &namespaces, at.key("sysctl"))?,
+        masked_paths: kernel::convert_paths(linux.masked_paths, at.key("maskedPaths"))?,
+        readonly_paths: kernel::convert_paths(linux.readonly_paths, at.key("readonlyPaths"))?,
+        personality: kernel::convert_personality(personality, at.key("personality"))?,
         seccomp: convert_seccomp(linux.seccomp)?,
-        group_path: resources::convert_path(linux.cgroups_path, inside.key("cgroupsPath"))?,
-        limits,
-        hooks: hooks::convert(document.hooks.map(Object::members))?,
+        group_path: resources::convert_path(linux.cgroups_path, at.key("cgroupsPath"))?,
+        limits: resources::convert(resources, at.key("resources"))?,
+        hooks: hooks::convert(hooks)?,
         annotations: convert_annotations(document.annotations)?,
         namespaces,
         id_maps,
@@ -200,8 +194,8 @@ fn convert_root(
     root: Option<&oci::Root>,
     propagation: Option<String>,
     bundle: &Path,
-    at: At<'_>,
 ) -> Result<Root, Error> {
+    let at = At::Top.key("root");
     let Some(root) = root else {
         return Err(at.fault("missing: a container on Linux needs one"));
     };

@@ -124,6 +124,8 @@ fn a_document_is_a_json_object() {
         let fault = load_text(text).unwrap_err();
         assert_eq!(fault.to_string(), format!("config.json: {said}"), "{text}");
     }
+    let twice = load_text(r#"{"hostname": "a", "hostname": "b"}"#).unwrap_err();
+    assert!(twice.to_string().ends_with("duplicate field `hostname`"));
     let deep = format!("{{\"x\": {}", "[".repeat(100_000));
     load_text(&deep).unwrap_err();
     let said = refused(&[(
@@ -381,6 +383,8 @@ fn the_examples_of_the_schema_get_what_they_deserve() {
             "linux.netDevices: not supported yet",
         ),
         ("good/linux-rdma.json", no_mounts),
+        ("good/freebsd-minimal.json", no_mounts),
+        ("good/zos-minimal.json", no_mounts),
         (
             "bad/invalid-json.json",
             "line 1 column 2: key must be a string",
