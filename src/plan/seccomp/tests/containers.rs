@@ -137,7 +137,7 @@ fn compare_all(document: &Value, native: Arch, abis: &[Abi]) -> usize {
         let largest = names
             .iter()
             .rev()
-            .find(|(_, names)| names.iter().any(|n| known(&n)));
+            .find(|(_, names)| names.iter().any(known));
         let largest = *largest.unwrap().0;
         for number in (0..700).chain(0xf_0000..0xf_0008) {
             for args in ARGS {

@@ -1,4 +1,5 @@
-//! Profiles with one action, against the filters that the `seccompiler` crate makes of them.
+//! Random profiles: those with one action against the filters that the `seccompiler` crate makes of
+//! them, those with many against what any order of their rules would allow.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,7 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
+use super::super::verdicts::result;
 use super::*;
 use crate::spec::seccomp::{Action, Compare, Condition, Flags, Rule};
 
@@ -175,4 +177,100 @@ fn filters_with_one_action_agree_with_those_of_seccompiler() {
         met[0] > 3000 && met[1] > 3000,
         "both answers are met: {met:?}"
     );
+}
+
+fn holds(condition: &Condition, args: &[u64; 6], bits: u64) -> bool {
+    let given = args[usize::from(condition.argument)] & bits;
+    match condition.compare {
+        Compare::Ne(value) => given != value & bits,
+        Compare::Lt(value) => given < value & bits,
+        Compare::Le(value) => given <= value & bits,
+        Compare::Eq(value) => given == value & bits,
+        Compare::Ge(value) => given >= value & bits,
+        Compare::Gt(value) => given > value & bits,
+        Compare::Masked { mask, value } => (given ^ value) & mask & bits == 0,
+    }
+}
+
+/// The results that a call may have: of the rules that match it, or the default if none does.
+fn possible(profile: &Profile, name: &str, args: &[u64; 6], bits: u64) -> Vec<u32> {
+    let matching: Vec<&Rule> = profile
+        .rules
+        .iter()
+        .filter(|rule| rule.names[0] == name && rule.action != profile.default)
+        .filter(|rule| rule.conditions.iter().all(|c| holds(c, args, bits)))
+        .collect();
+    let always = |rule: &&&Rule| {
+        rule.conditions.iter().all(|c| match c.compare {
+            Compare::Masked { mask, .. } => mask & bits == 0,
+            _ => false,
+        })
+    };
+    if let Some(rule) = matching.iter().find(always) {
+        return vec![result(rule.action)];
+    }
+    if matching.is_empty() {
+        return vec![result(profile.default)];
+    }
+    matching.iter().map(|rule| result(rule.action)).collect()
+}
+
+#[test]
+fn a_call_gets_what_a_matching_rule_gives_and_nothing_else() {
+    const ACTIONS: [Action; 7] = [
+        Action::Allow,
+        Action::Log,
+        Action::Trace(3),
+        Action::Errno(5),
+        Action::Trap,
+        Action::KillThread,
+        Action::KillProcess,
+    ];
+    let mut numbers = Numbers(0xacce55);
+    let action = |numbers: &mut Numbers| ACTIONS[usize::try_from(numbers.below(7)).unwrap()];
+    let mut compared = 0;
+    for turn in 0..400 {
+        let default = action(&mut numbers);
+        let mut rules = random_rules(&mut numbers, Action::Allow);
+        for rule in &mut rules {
+            rule.action = action(&mut numbers);
+        }
+        // The largest numbers of x86_64 and x32 here: none below is that of a call to come.
+        rules.push(Rule {
+            names: vec!["futex_waitv".into(), "pwritev2".into()],
+            action: Action::Log,
+            conditions: vec![],
+        });
+        let profile = Profile {
+            default,
+            archs: vec![Arch::X32, Arch::X86_64],
+            flags: Flags::default(),
+            rules,
+        };
+        let Ok(program) = compile_for(&profile, Arch::X86_64) else {
+            continue;
+        };
+        verify(program.instructions());
+        for _ in 0..60 {
+            let (name, number) = CALLS[usize::try_from(numbers.below(6)).unwrap()];
+            let args = std::array::from_fn(|_| numbers.value());
+            // ioctl has a number of its own on x32.
+            let x32 = X32_BIT | if name == "ioctl" { 514 } else { number };
+            for (number, bits) in [(number, u64::MAX), (x32, 0xffff_ffff)] {
+                let call = Call {
+                    audit: X86_64,
+                    number,
+                    args,
+                };
+                let found = run(program.instructions(), &call);
+                let expected = possible(&profile, name, &args, bits);
+                assert!(
+                    expected.contains(&found),
+                    "{turn} {found:#x} {call:x?} {profile:x?}"
+                );
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 20_000, "{compared}");
 }
