@@ -1,0 +1,39 @@
+//! What `create` and `run` have in common.
+
+use clap::{Arg, value_parser};
+
+use super::Call;
+use super::context::{boolean, path};
+use crate::container::CreateOptions;
+
+pub(super) fn flags() -> Vec<Arg> {
+    vec![
+        path("bundle")
+            .short('b')
+            .help("the bundle's directory (default: the current one)"),
+        path("config")
+            .short('f')
+            .help("read this file of the bundle instead of config.json"),
+        path("console-socket").help("send the terminal's descriptor to this socket"),
+        path("pid-file").help("write the pid of the container's first process to this file"),
+        boolean("no-pivot").help("enter the root without pivot_root, for a root on a ramdisk"),
+        boolean("no-new-keyring").help("keep the session keyring of the caller"),
+        Arg::new("preserve-fds")
+            .long("preserve-fds")
+            .value_parser(value_parser!(u32))
+            .help("pass this many more descriptors after those of LISTEN_FDS (default: 0)"),
+        boolean("no-subreaper").hide(true),
+    ]
+}
+
+pub(super) fn options(call: &Call) -> CreateOptions {
+    CreateOptions {
+        bundle: call.path("bundle").unwrap_or_else(|| ".".into()),
+        config: call.path("config"),
+        pid_file: call.path("pid-file"),
+        console_socket: call.path("console-socket"),
+        preserve_fds: call.flags.get_one("preserve-fds").copied().unwrap_or(0),
+        no_pivot: call.flags.get_flag("no-pivot"),
+        no_new_keyring: call.flags.get_flag("no-new-keyring"),
+    }
+}

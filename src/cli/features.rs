@@ -1,0 +1,167 @@
+//! `features`: what this runtime can do, for engines that ask before they use it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::arguments::Order;
+use super::usage::Count;
+use super::{Call, Command, context, output, program};
+use crate::spec::{options, seccomp};
+
+pub(super) const COMMAND: Command = Command {
+    name: "features",
+    about: "show what this runtime supports",
+    arguments: "",
+    count: Count::Exactly(0),
+    order: Order::Anywhere,
+    shielded: false,
+    detail: "Prints the features document of the OCI runtime specification.",
+    flags: context::none,
+    run,
+};
+
+/// The names of the runtime-spec's features.md.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Features {
+    oci_version_min: &'static str,
+    oci_version_max: &'static str,
+    hooks: &'static [&'static str],
+    mount_options: Vec<&'static str>,
+    linux: Linux,
+    annotations: BTreeMap<&'static str, &'static str>,
+    potentially_unsafe_config_annotations: [&'static str; 0],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Linux {
+    namespaces: &'static [&'static str],
+    capabilities: Vec<String>,
+    cgroup: Cgroup,
+    seccomp: Seccomp,
+    apparmor: Enabled,
+    selinux: Enabled,
+    intel_rdt: IntelRdt,
+    memory_policy: MemoryPolicy,
+    mount_extensions: MountExtensions,
+    net_devices: Enabled,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Cgroup {
+    v1: bool,
+    v2: bool,
+    systemd: bool,
+    systemd_user: bool,
+    rdma: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Seccomp {
+    enabled: bool,
+    actions: &'static [&'static str],
+    operators: &'static [&'static str],
+    archs: &'static [&'static str],
+    known_flags: &'static [&'static str],
+    supported_flags: &'static [&'static str],
+}
+
+#[derive(Serialize)]
+struct Enabled {
+    enabled: bool,
+}
+
+#[derive(Serialize)]
+struct IntelRdt {
+    enabled: bool,
+    schemata: bool,
+    monitoring: bool,
+}
+
+#[derive(Serialize)]
+struct MemoryPolicy {
+    modes: [&'static str; 0],
+    flags: [&'static str; 0],
+}
+
+#[derive(Serialize)]
+struct MountExtensions {
+    idmap: Enabled,
+}
+
+const NO: Enabled = Enabled { enabled: false };
+
+fn features() -> Features {
+    Features {
+        oci_version_min: "1.0.0",
+        oci_version_max: program::SPEC,
+        hooks: &[
+            "prestart",
+            "createRuntime",
+            "createContainer",
+            "startContainer",
+            "poststart",
+            "poststop",
+        ],
+        mount_options: options::names().collect(),
+        linux: linux(),
+        // Engines look for the release of runc whose command line this is.
+        annotations: BTreeMap::from([
+            ("org.opencontainers.runc.checkpoint.enabled", "false"),
+            ("org.opencontainers.runc.version", program::RUNC),
+        ]),
+        potentially_unsafe_config_annotations: [],
+    }
+}
+
+fn linux() -> Linux {
+    let mut capabilities: Vec<caps::Capability> = caps::all().into_iter().collect();
+    capabilities.sort_unstable_by_key(caps::Capability::index);
+    Linux {
+        namespaces: &[
+            "cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts",
+        ],
+        capabilities: capabilities.iter().map(ToString::to_string).collect(),
+        cgroup: Cgroup {
+            v1: true,
+            v2: true,
+            systemd: false,
+            systemd_user: false,
+            rdma: false,
+        },
+        seccomp: Seccomp {
+            enabled: true,
+            actions: seccomp::ACTIONS,
+            operators: seccomp::OPERATORS,
+            archs: seccomp::ARCHS,
+            known_flags: seccomp::FLAGS,
+            supported_flags: seccomp::FLAGS,
+        },
+        apparmor: NO,
+        selinux: NO,
+        intel_rdt: IntelRdt {
+            enabled: false,
+            schemata: false,
+            monitoring: false,
+        },
+        memory_policy: MemoryPolicy {
+            modes: [],
+            flags: [],
+        },
+        mount_extensions: MountExtensions { idmap: NO },
+        net_devices: NO,
+    }
+}
+
+fn run(_: &Call) -> Result<u8, anyhow::Error> {
+    let mut text = Vec::new();
+    let indent = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    let mut writer = serde_json::Serializer::with_formatter(&mut text, indent);
+    features().serialize(&mut writer)?;
+    output::print(&(String::from_utf8(text)? + "\n"))?;
+    Ok(0)
+}

@@ -1,0 +1,29 @@
+//! `bulkhead check`.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod program;
+
+use program::Program;
+use serde_json::Value;
+
+#[test]
+fn it_tells_of_the_kernel_and_its_code_is_its_verdict() {
+    let program = Program::new();
+    let text = program.line("check");
+    assert_eq!(text.err, "");
+    assert!(text.out.contains(" kernel "), "{}", text.out);
+    let verdict = text.out.lines().last().unwrap();
+    assert_eq!(verdict == "containers run on this host", text.code == 0);
+
+    let json = program.line("check --format json");
+    assert_eq!(json.code, text.code);
+    let findings: Vec<Value> = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(findings.len() + 1, text.out.lines().count());
+    for finding in &findings {
+        let weight = finding["weight"].as_str().unwrap();
+        assert!(["good", "lacking", "fatal"].contains(&weight), "{finding}");
+        assert!(finding["means"].is_string(), "{finding}");
+    }
+    let fatal = findings.iter().any(|f| f["weight"] == "fatal");
+    assert_eq!(fatal, text.code == 1);
+}
