@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Hierarchies::detect()          what this host has
-//! place(&Hierarchies, &GroupPath, &Id) -> Result<Box<dyn Group>, Error>
+//! place(&Hierarchies, &GroupPath, &Id, &Limits) -> Result<Box<dyn Group>, Error>
 //!                                names the container's groups; makes nothing
 //! group.paths()                  to be recorded before …
 //! group.make(limits)             … the directories exist, with their limits, empty
@@ -89,7 +89,7 @@ pub trait Group: fmt::Debug {
     fn remove(&self) -> Result<(), Error>;
 }
 
-/// Names the groups of container `id`; makes nothing.
+/// Names the groups of container `id` that these limits need; makes nothing.
 ///
 /// Paths are as runc has them. Absolute: below the root of each hierarchy. Relative: on v1 below the
 /// runtime's own group; on v2 beside it, since a v2 group with processes can have no limited groups
@@ -99,13 +99,14 @@ pub fn place(
     hierarchies: &Hierarchies,
     path: &GroupPath,
     id: &Id,
+    limits: &Limits,
 ) -> Result<Box<dyn Group>, Error> {
     Ok(match hierarchies {
         Hierarchies::V2(one) => Box::new(V2::new(Seat::beside_own(one, path, id)?)),
         Hierarchies::V1 {
             controllers,
             unified,
-        } => Box::new(V1::place(controllers, unified.as_ref(), path, id)?),
+        } => Box::new(V1::place(controllers, unified.as_ref(), path, id, limits)?),
     })
 }
 

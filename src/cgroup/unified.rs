@@ -20,7 +20,7 @@ pub(super) const FREEZE_PATIENCE: Duration = Duration::from_secs(10);
 pub(super) fn kill_all(group: &Directory) -> Result<(), Error> {
     match group.write("cgroup.kill", "1") {
         Ok(()) | Err(Errno::ENODEV) => Ok(()),
-        // An older kernel, or a threaded group, which cannot be killed so.
+        // An older kernel, or a threaded group, which cannot be killed so; or the group is gone.
         Err(Errno::ENOENT | Errno::EOPNOTSUPP) => kill_each(group, freeze, thaw),
         Err(source) => Err(Error::call("write", group.path().join("cgroup.kill"))(
             source,
@@ -88,7 +88,8 @@ pub(super) fn freeze(group: &Directory) -> Result<(), Error> {
 
 pub(super) fn thaw(group: &Directory) -> Result<(), Error> {
     match group.write("cgroup.freeze", "0") {
-        Ok(()) | Err(Errno::ENODEV) => Ok(()),
+        // Gone, or a kernel without a v2 freezer: nobody is frozen.
+        Ok(()) | Err(Errno::ENODEV | Errno::ENOENT) => Ok(()),
         Err(source) => Err(Error::call("thaw by", group.path().join("cgroup.freeze"))(
             source,
         )),

@@ -38,12 +38,6 @@ impl V1Seat {
     fn has(&self, controller: &str) -> bool {
         self.controllers.iter().any(|c| c == controller)
     }
-
-    fn is_needed(&self, limits: &Limits) -> bool {
-        let asks_cpuset = limits.cpu.cpus.is_some() || limits.cpu.mems.is_some();
-        let only_cpuset = self.controllers == ["cpuset"];
-        !only_cpuset || asks_cpuset
-    }
 }
 
 impl V1 {
@@ -52,10 +46,12 @@ impl V1 {
         unified: Option<&Hierarchy>,
         path: &GroupPath,
         id: &Id,
+        limits: &Limits,
     ) -> Result<Self, Error> {
+        let asks_cpuset = limits.cpu.cpus.is_some() || limits.cpu.mems.is_some();
         let wanted = |h: &&Hierarchy| {
             ALWAYS.iter().any(|c| h.has(c))
-                || h.has("cpuset")
+                || h.has("cpuset") && asks_cpuset
                 || h.has("freezer") && unified.is_none()
         };
         let seats = controllers.iter().filter(wanted).map(|hierarchy| {
@@ -124,9 +120,6 @@ impl Group for V1 {
             unified.make_bare(&[])?;
         }
         for one in &mut self.seats {
-            if !one.is_needed(limits) {
-                continue;
-            }
             let has_cpuset = one.has("cpuset");
             one.seat.make(|above, below| match below {
                 Some(below) if has_cpuset => limits::inherit_cpuset(above, below),
@@ -250,7 +243,8 @@ fn freeze(group: &Directory) -> Result<(), Error> {
 fn thaw(group: &Directory) -> Result<(), Error> {
     let path = group.path().join("freezer.state");
     match group.write("freezer.state", "THAWED") {
-        Ok(()) | Err(Errno::ENODEV) => Ok(()),
+        // Gone: nobody is frozen any more.
+        Ok(()) | Err(Errno::ENODEV | Errno::ENOENT) => Ok(()),
         Err(source) => Err(Error::call("thaw by", path)(source)),
     }
 }

@@ -122,7 +122,12 @@ pub(super) fn plan_for(
         _ => Some(Hierarchies::detect()?),
     };
     let group = match &hierarchies {
-        Some(hierarchies) => Some(place(hierarchies, &container.group_path, &wishes.id)?),
+        Some(hierarchies) => Some(place(
+            hierarchies,
+            &container.group_path,
+            &wishes.id,
+            &container.limits,
+        )?),
         None => None,
     };
     let host = host::probe(hierarchies.as_ref(), group.as_deref())?;
@@ -172,6 +177,10 @@ impl Creation {
     }
 
     fn make(&mut self) -> Result<(), Error> {
+        // What is recorded is killed and removed in the end: it must not be another's.
+        if let Some(group) = &self.draft.group {
+            group.check_unused()?;
+        }
         // On disk before it exists: `delete` can remove what a killed creation left.
         self.slot.save(&self.record)?;
         if let Some(group) = &mut self.draft.group {

@@ -1,0 +1,412 @@
+//! Groups on the real hierarchies of the jail: made, entered, limited, frozen, killed, removed.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod harness;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use bulkhead::cgroup::{self, Error, Group, Hierarchies};
+use bulkhead::spec::Id;
+use bulkhead::spec::limits::{Access, DeviceKind, DeviceRule, GroupPath, Limits};
+use bulkhead::spec::units::{Bytes, Limit, Micros};
+use harness::needs;
+use nix::unistd::Pid;
+
+/// A group that the test ends, whatever happens.
+struct Ground {
+    group: Box<dyn Group>,
+    children: Vec<Child>,
+}
+
+impl Ground {
+    /// Named, not made.
+    fn named(path: &GroupPath, limits: &Limits) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let id = Id::new(&format!("bulkhead-test-{}-{number}", std::process::id())).unwrap();
+        Self {
+            group: cgroup::place(&Hierarchies::detect().unwrap(), path, &id, limits).unwrap(),
+            children: Vec::new(),
+        }
+    }
+
+    /// Another container's claim to the same group.
+    fn second(&self) -> Box<dyn Group> {
+        let path = &self.group.paths()[0];
+        let id = Id::new(path.file_name().unwrap().to_str().unwrap()).unwrap();
+        let hierarchies = Hierarchies::detect().unwrap();
+        cgroup::place(&hierarchies, &GroupPath::Default, &id, &Limits::default()).unwrap()
+    }
+
+    fn made(limits: &Limits) -> Self {
+        let mut ground = Self::named(&GroupPath::Default, limits);
+        ground.group.make(limits).unwrap();
+        ground
+    }
+
+    /// Starts a command inside: the shell waits until it has been admitted everywhere.
+    fn run(&mut self, script: &str) -> Pid {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("read go; {script}"));
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_raw(child.id().cast_signed());
+        // What CLONE_INTO_CGROUP does for a container.
+        let v2 = self.group.entrance().unwrap();
+        fs::write(procs(v2), pid.to_string()).unwrap();
+        self.group.admit(pid).unwrap();
+        drop(child.stdin.take());
+        self.children.push(child);
+        pid
+    }
+
+    fn outcome(&mut self) -> (Option<i32>, String) {
+        let output = self.children.pop().unwrap().wait_with_output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    }
+
+    /// What the control file says, in whichever hierarchy has it; under its v1 or its v2 name.
+    fn value(&self, v1: &str, v2: &str) -> String {
+        let paths = self.group.paths();
+        let read = |name| {
+            paths
+                .iter()
+                .find_map(|p| fs::read_to_string(p.join(name)).ok())
+        };
+        read(v2).or_else(|| read(v1)).unwrap().trim().to_owned()
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        self.group.kill().unwrap();
+        for child in &mut self.children {
+            child.wait().unwrap();
+        }
+        self.group.remove().unwrap();
+        for path in self.group.paths() {
+            assert!(!path.exists(), "{} is left", path.display());
+        }
+    }
+}
+
+fn procs(group: std::os::fd::BorrowedFd<'_>) -> PathBuf {
+    use std::os::fd::AsRawFd;
+    format!("/proc/self/fd/{}/cgroup.procs", group.as_raw_fd()).into()
+}
+
+fn state_of(pid: Pid) -> char {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.chars().next().unwrap()
+}
+
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what} did not come about");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+const RW: Access = Access {
+    read: true,
+    write: true,
+    mknod: false,
+};
+
+fn device(allow: bool, kind: DeviceKind, numbers: Option<(u32, u32)>) -> DeviceRule {
+    DeviceRule {
+        allow,
+        kind,
+        major: numbers.map(|n| n.0),
+        minor: numbers.map(|n| n.1),
+        access: RW,
+    }
+}
+
+#[test]
+fn a_group_is_made_entered_killed_and_removed() {
+    needs!(root);
+    let mut ground = Ground::made(&Limits::default());
+    let pid = ground.run("sleep 100 & sleep 100");
+    wait_for("the second sleep", || {
+        ground.group.pids().unwrap().len() >= 2
+    });
+    assert!(ground.group.pids().unwrap().contains(&pid));
+    ground.group.kill().unwrap();
+    wait_for("the end", || ground.group.pids().unwrap().is_empty());
+}
+
+#[test]
+fn limits_are_what_was_asked() {
+    needs!(root, hybrid);
+    let mut limits = Limits::default();
+    limits.memory.limit = Some(Limit::At(Bytes(64 << 20)));
+    limits.memory.swap = Some(Limit::At(Bytes(96 << 20)));
+    limits.memory.reservation = Some(Limit::At(Bytes(32 << 20)));
+    limits.memory.swappiness = Some(7);
+    limits.cpu.shares = Some(512);
+    limits.cpu.quota = Some(Limit::At(Micros(20_000)));
+    limits.cpu.period = Some(Micros(50_000));
+    limits.cpu.burst = Some(Micros(10_000));
+    limits.cpu.cpus = Some("0".into());
+    limits.pids = Some(Limit::At(17));
+    let ground = Ground::made(&limits);
+    for (file, wanted) in [
+        ("memory.limit_in_bytes", "67108864"),
+        ("memory.memsw.limit_in_bytes", "100663296"),
+        ("memory.soft_limit_in_bytes", "33554432"),
+        ("memory.swappiness", "7"),
+        ("cpu.shares", "512"),
+        ("cpu.cfs_quota_us", "20000"),
+        ("cpu.cfs_period_us", "50000"),
+        ("cpu.cfs_burst_us", "10000"),
+        ("cpuset.cpus", "0"),
+        ("pids.max", "17"),
+    ] {
+        assert_eq!(ground.value(file, file), wanted, "{file}");
+    }
+}
+
+#[test]
+fn a_group_without_cpus_asked_for_has_no_cpuset() {
+    needs!(root, hybrid);
+    let ground = Ground::made(&Limits::default());
+    let has = |name: &str| {
+        let paths = ground.group.paths();
+        paths.iter().any(|path| path.join(name).exists())
+    };
+    assert!(has("memory.limit_in_bytes"));
+    assert!(!has("cpuset.cpus"));
+}
+
+#[test]
+fn more_processes_than_the_limit_cannot_be_started() {
+    needs!(root);
+    let limits = Limits {
+        pids: Some(Limit::At(2)),
+        ..Limits::default()
+    };
+    let mut ground = Ground::made(&limits);
+    ground.run("sleep 0.1 & true; (sleep 0.1 & sleep 0.1) && echo started");
+    assert!(!ground.outcome().1.contains("started"));
+}
+
+#[test]
+fn a_process_killed_for_want_of_memory_is_counted() {
+    needs!(root);
+    let mut limits = Limits::default();
+    limits.memory.limit = Some(Limit::At(Bytes(8 << 20)));
+    limits.memory.swap = Some(Limit::At(Bytes(8 << 20)));
+    let mut ground = Ground::made(&limits);
+    assert_eq!(ground.group.oom_kills().unwrap(), 0);
+    ground.run("tail /dev/zero");
+    ground.outcome();
+    assert!(ground.group.oom_kills().unwrap() > 0);
+}
+
+#[test]
+fn a_device_that_is_not_allowed_cannot_be_opened() {
+    needs!(root);
+    // 240 is for local use: without a driver the answer is ENXIO, but only to who may ask.
+    let script = "dir=$(mktemp -d); mknod $dir/local c 240 0 || exit 3
+        (: <$dir/local) 2>&1 | grep -oE 'not permitted|No such device'
+        (: <>/dev/null) && echo null; rm -r $dir";
+    let mut ground = Ground::made(&Limits::default());
+    ground.run(script);
+    assert_eq!(ground.outcome().1, "not permitted\nnull\n");
+
+    let limits = Limits {
+        devices: vec![
+            device(false, DeviceKind::All, None),
+            device(true, DeviceKind::Char, Some((240, 0))),
+        ],
+        ..Limits::default()
+    };
+    let mut ground = Ground::made(&limits);
+    ground.run(script);
+    assert_eq!(ground.outcome().1, "No such device\nnull\n");
+}
+
+#[test]
+fn a_frozen_process_stands_still_and_can_be_killed() {
+    needs!(root);
+    let mut ground = Ground::made(&Limits::default());
+    ground.run("while :; do :; done");
+    assert!(!ground.group.is_frozen().unwrap());
+    ground.group.freeze().unwrap();
+    assert!(ground.group.is_frozen().unwrap());
+    let used = || ground.value("cpuacct.usage", "cpu.stat");
+    let before = used();
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(used(), before);
+    ground.group.thaw().unwrap();
+    assert!(!ground.group.is_frozen().unwrap());
+    wait_for("running again", || used() != before);
+
+    ground.group.freeze().unwrap();
+    ground.group.kill().unwrap();
+    wait_for("the end", || ground.group.pids().unwrap().is_empty());
+}
+
+#[test]
+fn a_later_command_finds_the_group_by_its_paths() {
+    needs!(root);
+    let mut limits = Limits::default();
+    limits.memory.limit = Some(Limit::At(Bytes(8 << 20)));
+    limits.memory.swap = Some(Limit::At(Bytes(8 << 20)));
+    let mut ground = Ground::made(&limits);
+    ground.run("tail /dev/zero");
+    ground.outcome();
+    let pid = ground.run("sleep 100");
+    let again = cgroup::reopen(&ground.group.paths()).unwrap();
+    assert!(again.pids().unwrap().contains(&pid));
+    assert!(again.oom_kills().unwrap() > 0);
+    again.freeze().unwrap();
+    assert!(ground.group.is_frozen().unwrap());
+    again.kill().unwrap();
+    for child in &mut ground.children {
+        child.wait().unwrap();
+    }
+    again.remove().unwrap();
+
+    let gone = cgroup::reopen(&ground.group.paths()).unwrap();
+    assert_eq!(gone.pids().unwrap(), []);
+    assert!(!gone.is_frozen().unwrap());
+    assert_eq!(gone.oom_kills().unwrap(), 0);
+    gone.kill().unwrap();
+    gone.remove().unwrap();
+}
+
+#[test]
+fn groups_that_the_container_made_below_are_removed() {
+    needs!(root);
+    let mut ground = Ground::made(&Limits::default());
+    for path in ground.group.paths().iter().filter(|p| p.exists()) {
+        fs::create_dir_all(path.join("a/b/c")).unwrap();
+        fs::create_dir(path.join("a/d")).unwrap();
+    }
+    let pid = ground.run("exec sleep 100");
+    let below = ground.group.paths()[0].join("a/b/c/cgroup.procs");
+    fs::write(below, pid.to_string()).unwrap();
+    assert_eq!(ground.group.pids().unwrap(), [pid]);
+}
+
+/// Deeper than a path may be long: what a container can make with names relative to itself.
+#[test]
+fn groups_nested_deeper_than_a_path_are_removed() {
+    needs!(root);
+    let mut ground = Ground::made(&Limits::default());
+    let top = ground.group.paths()[0].clone();
+    let script = format!(
+        "cd {}; d=$(printf %0200d); for i in $(seq 40); do mkdir $d && cd -P ./$d || exit 1; done; echo deep",
+        top.display()
+    );
+    ground.run(&script);
+    assert_eq!(ground.outcome().1, "deep\n");
+}
+
+#[test]
+fn a_group_with_processes_is_refused_and_left_alone() {
+    needs!(root);
+    let mut first = Ground::made(&Limits::default());
+    let pid = first.run("exec sleep 100");
+    let mut second = first.second();
+    for error in [
+        second.check_unused().unwrap_err(),
+        second.make(&Limits::default()).unwrap_err(),
+    ] {
+        let text = error.to_string();
+        let wanted = "container's cgroup is not empty: 1 process(es) found";
+        assert!(text.starts_with(wanted), "{text}");
+    }
+    second.kill().unwrap();
+    second.remove().unwrap();
+    assert_ne!(state_of(pid), 'Z');
+    assert_eq!(first.group.pids().unwrap(), [pid]);
+}
+
+#[test]
+fn an_empty_group_is_taken_over_unless_it_is_frozen() {
+    needs!(root);
+    let first = Ground::made(&Limits::default());
+    let mut second = first.second();
+    second.check_unused().unwrap();
+    first.group.freeze().unwrap();
+    let text = second.make(&Limits::default()).unwrap_err().to_string();
+    let wanted = "container's cgroup unexpectedly frozen";
+    assert!(text.starts_with(wanted), "{text}");
+    first.group.thaw().unwrap();
+    second.make(&Limits::default()).unwrap();
+}
+
+#[test]
+fn a_path_that_is_no_group_is_not_touched() {
+    needs!(root);
+    let dir = harness::scratch("not-a-group");
+    let inner = dir.join("group");
+    fs::create_dir(&inner).unwrap();
+    let error = cgroup::reopen(std::slice::from_ref(&inner)).unwrap_err();
+    assert!(matches!(error, Error::NotAGroup { .. }), "{error}");
+    assert!(inner.exists());
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn a_limit_that_the_kernel_refuses_names_its_field_and_value() {
+    needs!(root, hybrid);
+    let mut limits = Limits::default();
+    limits.cpu.cpus = Some("4000".into());
+    let mut ground = Ground::named(&GroupPath::Default, &limits);
+    let text = ground.group.make(&limits).unwrap_err().to_string();
+    assert!(
+        text.starts_with("linux.resources.cpu.cpus: write \"4000\" to "),
+        "{text}"
+    );
+    assert!(text.contains("/cpuset.cpus: "), "{text}");
+}
+
+#[test]
+fn parts_of_a_path_are_made_on_the_way() {
+    needs!(root);
+    let mut limits = Limits::default();
+    limits.cpu.cpus = Some("0".into());
+    let path = format!("/bulkhead-test-{}/a/b", std::process::id());
+    let top = Path::new(&path)
+        .components()
+        .nth(1)
+        .unwrap()
+        .as_os_str()
+        .to_owned();
+    let mut ground = Ground::named(&GroupPath::Absolute(path), &limits);
+    ground.group.make(&limits).unwrap();
+    ground.run("echo inside");
+    assert_eq!(ground.outcome().1, "inside\n");
+    let paths = ground.group.paths();
+    drop(ground);
+    for path in paths {
+        let above = path.parent().unwrap().parent().unwrap();
+        assert_eq!(above.file_name().unwrap(), top);
+        for dir in [path.parent().unwrap(), above] {
+            let result = fs::remove_dir(dir);
+            let fine = result
+                .as_ref()
+                .is_err_and(|e| e.kind() == ErrorKind::NotFound);
+            assert!(result.is_ok() || fine, "{}", dir.display());
+        }
+    }
+}
