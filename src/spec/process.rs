@@ -51,7 +51,10 @@ fn refuse_unsupported(process: &document::Process, at: At<'_>) -> Result<(), Err
 
 fn convert_cwd(cwd: Option<String>, at: At<'_>) -> Result<AbsPath, Error> {
     let cwd = cwd.unwrap_or_default();
-    if !cwd.is_empty() && !cwd.starts_with('/') {
+    if cwd.is_empty() {
+        return Err(at.fault("Cwd property must not be empty"));
+    }
+    if !cwd.starts_with('/') {
         return Err(at.fault("Cwd must be an absolute path"));
     }
     AbsPath::new(&cwd).map_err(|reason| at.fault(reason))

@@ -93,6 +93,24 @@ fn the_default_document_of_runc_is_a_container() {
 }
 
 #[test]
+fn the_rootless_document_of_runc_is_a_container() {
+    let json = include_str!("../../tests/documents/runc-rootless.json");
+    let found = load_text(json).unwrap();
+    assert_eq!(found.namespaces.user, Namespace::New);
+    assert_eq!(found.namespaces.network, Namespace::Share);
+    assert_eq!(found.id_maps.uids.len(), 1);
+    let sys = &found.mounts[5];
+    assert_eq!(sys.target.to_string(), "/sys");
+    assert!(matches!(
+        &sys.what,
+        super::mounts::What::Bind {
+            recursive: true,
+            ..
+        }
+    ));
+}
+
+#[test]
 fn a_document_is_a_json_object() {
     for (text, said) in [
         ("", "line 1 column 0: EOF while parsing a value"),

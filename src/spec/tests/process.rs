@@ -27,8 +27,16 @@ fn args_and_cwd_have_the_texts_that_callers_match() {
             "\"./\"",
             "process.cwd: Cwd must be an absolute path",
         ),
-        ("process.cwd", "", "process.cwd: the path is empty"),
-        ("process.cwd", "\"\"", "process.cwd: the path is empty"),
+        (
+            "process.cwd",
+            "",
+            "process.cwd: Cwd property must not be empty",
+        ),
+        (
+            "process.cwd",
+            "\"\"",
+            "process.cwd: Cwd property must not be empty",
+        ),
         (
             "process.cwd",
             r#""/a\u0000b""#,
