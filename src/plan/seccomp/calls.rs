@@ -16,6 +16,8 @@ const COLUMNS: usize = 5;
 /// would need a relocation for each of the names at every start.
 #[derive(Clone, Copy)]
 struct Line {
+    /// The name's first eight bytes, which tell most names apart without a look at the text.
+    head: u64,
     /// Where in `TABLE` the name is.
     start: u16,
     len: u8,
@@ -43,6 +45,7 @@ const fn count_lines(text: &[u8]) -> usize {
 const fn read_lines<const N: usize>(text: &[u8]) -> [Line; N] {
     assert!(text.len() <= u16::MAX as usize);
     let mut lines = [Line {
+        head: 0,
         start: 0,
         len: 0,
         numbers: [ABSENT; COLUMNS],
@@ -57,6 +60,7 @@ const fn read_lines<const N: usize>(text: &[u8]) -> [Line; N] {
         assert!(at - start <= u8::MAX as usize);
         lines[line].start = start as u16;
         lines[line].len = (at - start) as u8;
+        lines[line].head = head(text, start, at);
         let mut column = 0;
         while column < COLUMNS {
             at += 1;
@@ -78,26 +82,38 @@ const fn read_lines<const N: usize>(text: &[u8]) -> [Line; N] {
     lines
 }
 
+/// Up to eight bytes of `text` as a number that is ordered as they are.
+const fn head(text: &[u8], start: usize, end: usize) -> u64 {
+    let mut bytes = [0; 8];
+    let mut at = 0;
+    while at < 8 && start + at < end {
+        bytes[at] = text[start + at];
+        at += 1;
+    }
+    u64::from_be_bytes(bytes)
+}
+
 impl Line {
     fn name(&self) -> &'static str {
         &TABLE[usize::from(self.start)..][..usize::from(self.len)]
     }
 }
 
-/// A call that some architecture has, or had.
-#[derive(Clone, Copy)]
-pub(super) struct Call(&'static Line);
+/// A call that some architecture has, or had: a line of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Call(usize);
 
 impl Call {
     pub(super) fn find(name: &str) -> Option<Self> {
+        let head = head(name.as_bytes(), 0, name.len());
         LINES
-            .binary_search_by(|line| line.name().cmp(name))
+            .binary_search_by(|line| line.head.cmp(&head).then_with(|| line.name().cmp(name)))
             .ok()
-            .map(|at| Self(&LINES[at]))
+            .map(Self)
     }
 
     pub(super) fn name(self) -> &'static str {
-        self.0.name()
+        LINES[self.0].name()
     }
 
     /// The number as a filter sees it: on x32 with its bit.
@@ -109,7 +125,7 @@ impl Call {
             Arch::Aarch64 => (3, 0),
             Arch::Arm => (4, 0),
         };
-        let number = self.0.numbers[column];
+        let number = LINES[self.0].numbers[column];
         (number != ABSENT).then_some(number | bit)
     }
 }
