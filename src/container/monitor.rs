@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::creation::{Creation, Draft, Made};
-use super::{Context, CreateOptions, Error, RunOptions, call, delete, kill, start, wait};
+use super::{Context, CreateOptions, Error, call, delete, kill, start, wait};
 use crate::plan::Ending;
 use crate::spec::Id;
 use crate::state::{Exit, Identity, Phase, Time};
@@ -19,12 +19,7 @@ use crate::sys::{channel, identity, path};
 const STARTED: &[u8] = b"\0";
 
 /// Makes and starts the container in a process that stays; returns when the program runs.
-pub(super) fn run(
-    cx: &Context,
-    id: &Id,
-    options: &CreateOptions,
-    how: &RunOptions,
-) -> Result<(), Error> {
+pub(super) fn run(cx: &Context, id: &Id, options: &CreateOptions) -> Result<(), Error> {
     let draft = Draft::new(cx, id, options, false, Ending::OnItsOwn)?;
     let (ours, theirs) = channel::pair().map_err(call("make the channel to the monitor"))?;
     let what = Clone {
@@ -34,7 +29,7 @@ pub(super) fn run(
     match clone::clone(&what).map_err(call("fork the monitor"))? {
         Forked::Child => {
             drop(ours);
-            watch(cx, id, draft, theirs, how);
+            watch(cx, id, draft, theirs);
             clone::end(0)
         }
         Forked::Parent { .. } => {
@@ -59,10 +54,10 @@ fn hear(id: &Id, channel: OwnedFd) -> Result<(), Error> {
 }
 
 /// The life of the monitor.
-fn watch(cx: &Context, id: &Id, draft: Draft, channel: OwnedFd, how: &RunOptions) {
+fn watch(cx: &Context, id: &Id, draft: Draft, channel: OwnedFd) {
     let mut channel = std::fs::File::from(channel);
-    let made = match begin(cx, id, draft) {
-        Ok(made) => made,
+    let process = match begin(cx, id, draft) {
+        Ok(process) => process,
         Err(e) => {
             // A caller that is gone cannot be told.
             let _ = channel.write_all(e.to_string().as_bytes());
@@ -71,33 +66,36 @@ fn watch(cx: &Context, id: &Id, draft: Draft, channel: OwnedFd, how: &RunOptions
     };
     let _ = channel.write_all(STARTED);
     drop(channel);
-    let Made { process, group, .. } = made;
-    drop(group);
     let Ok(Some(ended)) = signal::wait(process.as_fd(), true) else {
         return;
     };
     // Nobody is left to be told; `state` will say stopped, without an exit code.
     let _ = record_exit(cx, id, ended);
-    let _ = how;
 }
 
 /// Leaves the caller's session and descriptors, and makes the container.
-fn begin(cx: &Context, id: &Id, draft: Draft) -> Result<Made, Error> {
+fn begin(cx: &Context, id: &Id, draft: Draft) -> Result<OwnedFd, Error> {
     identity::new_session().map_err(call("start a session"))?;
     let mut creation = Creation::complete(cx, id, draft)?;
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     creation.record.monitor = Identity::of(own).ok().flatten();
-    let made = creation.commit()?;
-    made.slot.save(&made.record)?;
-    if let Err(e) = start::poststart(&made.record) {
-        let _ = signal::wait(made.process.as_fd(), true);
-        let group = kill::group(&made.record)?;
-        delete::destroy(made.slot, &made.record, group.as_deref())?;
+    let Made {
+        slot,
+        record,
+        group,
+        process,
+    } = creation.commit()?;
+    slot.save(&record)?;
+    if let Err(e) = start::poststart(&record) {
+        let _ = signal::wait(process.as_fd(), true);
+        delete::destroy(slot, &record, group.as_deref())?;
         return Err(e);
     }
+    // From here on others work on the container.
+    slot.unlock();
     // The caller waits for the end of its pipes, which now are the container's alone.
     path::forget_standard().map_err(call("let go of the standard descriptors"))?;
-    Ok(made)
+    Ok(process)
 }
 
 /// Writes down how the container ended, if it is still there to be told of.

@@ -22,7 +22,7 @@ pub struct RunOptions {
 /// Runs the container `id` and returns its exit code, 128 + n for signal n; 0 when detached.
 pub fn run(cx: &Context, id: &Id, options: &CreateOptions, how: &RunOptions) -> Result<u8, Error> {
     if how.detach {
-        return monitor::run(cx, id, options, how).map(|()| 0);
+        return monitor::run(cx, id, options).map(|()| 0);
     }
     let draft = Draft::new(cx, id, options, false, Ending::WithRuntime)?;
     if !how.no_subreaper {

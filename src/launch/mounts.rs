@@ -158,6 +158,7 @@ impl Child<'_> {
             return mount::attach(copy.as_fd(), target.as_fd()).at(Call::Attach);
         }
         let fs = mount::fsopen(c"tmpfs").at(Call::OpenFilesystem)?;
+        mount::set_value(fs.as_fd(), c"source", c"tmpfs").at(Call::SetOption)?;
         mount::set_value(fs.as_fd(), c"nr_inodes", c"1").at(Call::SetOption)?;
         mount::set_value(fs.as_fd(), c"mode", c"555").at(Call::SetOption)?;
         mount::create(fs.as_fd()).at(Call::CreateFilesystem)?;
