@@ -1,6 +1,5 @@
 //! `hooks`: programs of the host that are run at six points of a container's life.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use oci_spec::runtime as oci;
@@ -42,7 +41,7 @@ fn convert_one(hook: &Object<oci::Hook>, at: At<'_>) -> Result<Hook, Error> {
 
     let args = match hook.args() {
         Some(args) if !args.is_empty() => args.clone(),
-        _ => vec![alone(path)],
+        _ => vec![path.display().to_string()],
     };
     let arguments = at.key("args");
     if let Some(index) = args.iter().position(|arg| arg.contains('\0')) {
@@ -69,8 +68,4 @@ fn convert_one(hook: &Object<oci::Hook>, at: At<'_>) -> Result<Hook, Error> {
         env,
         timeout,
     })
-}
-
-fn alone(path: &Path) -> String {
-    PathBuf::from(path).display().to_string()
 }
