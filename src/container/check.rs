@@ -9,6 +9,7 @@ mod namespaces;
 mod security;
 mod virtual_machine;
 
+use nix::errno::Errno;
 use serde::Serialize;
 
 /// How much depends on what was found.
@@ -69,6 +70,11 @@ pub fn survey() -> Vec<Finding> {
 /// Whether a container can run here at all.
 pub fn containers_run(findings: &[Finding]) -> bool {
     findings.iter().all(|f| f.weight != Weight::Fatal)
+}
+
+/// The system's sentence in the house's spelling, without a capital.
+fn words(errno: Errno) -> String {
+    errno.desc().to_ascii_lowercase()
 }
 
 /// The text of a small file of proc or sys, without the line's end; `None` where there is none.

@@ -2,7 +2,7 @@
 
 use caps::{CapSet, Capability};
 
-use super::{Finding, Weight, setting};
+use super::{Finding, Weight, setting, words};
 use crate::sys::identity;
 
 /// What is refused where bulkhead itself has not got the capability.
@@ -40,7 +40,7 @@ pub(super) fn all(privileged: bool) -> Vec<Finding> {
     let effective = match identity::capabilities() {
         Ok(sets) => sets.effective,
         Err(errno) => {
-            let found = format!("not known: {}", errno.desc());
+            let found = format!("not known: {}", words(errno));
             let means = "what containers are refused shows when they start";
             return vec![Finding::new(Weight::Lacking, "capabilities", found, means)];
         }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::errno::Errno;
 
 use super::namespaces::with_user_namespace;
-use super::{Finding, Weight};
+use super::{Finding, Weight, words};
 use crate::sys::mount;
 use crate::sys::path::{self, Resolve};
 
@@ -74,7 +74,7 @@ pub(super) fn filesystems() -> Vec<Finding> {
                 Err(errno) => Finding::new(
                     weight,
                     subject,
-                    format!("missing: {}", errno.desc()),
+                    format!("missing: {}", words(errno)),
                     format!("no container can have {purpose}"),
                 ),
             }
@@ -89,7 +89,7 @@ pub(super) fn id_mapped_mounts(privileged: bool) -> Finding {
             Weight::Lacking,
             subject,
             "not asked, for want of CAP_SYS_ADMIN",
-            "mounts with idmap are refused to this user",
+            "this user cannot have them",
         );
     }
     let tried = with_user_namespace(|users| {
@@ -101,28 +101,28 @@ pub(super) fn id_mapped_mounts(privileged: bool) -> Finding {
     let (weight, found, means) = match tried {
         Err(errno) => (
             Weight::Lacking,
-            format!("not tried: user namespace: {}", errno.desc()),
-            "mounts with idmap are refused",
+            format!("not tried: user namespace: {}", words(errno)),
+            "files must belong to the ids that a container's user namespace maps",
         ),
         Ok((Ok(()), Ok(()))) => (
             Weight::Good,
             "on tmpfs and on the host's root".into(),
-            "a container with a user namespace can use files as they are on disk",
+            "files can be shown with the ids of a user namespace",
         ),
         Ok((Err(errno), Ok(()))) => (
             Weight::Lacking,
-            format!("on the host's root; not on tmpfs: {}", errno.desc()),
-            "a tmpfs with idmap is refused (it needs Linux 6.3)",
+            format!("on the host's root; not on tmpfs: {}", words(errno)),
+            "a tmpfs cannot be shown with the ids of a user namespace (Linux 6.3)",
         ),
         Ok((Ok(()), Err(errno))) => (
             Weight::Lacking,
-            format!("on tmpfs; not on the host's root: {}", errno.desc()),
-            "files below / must belong to the ids that the container's user namespace maps",
+            format!("on tmpfs; not on the host's root: {}", words(errno)),
+            "files must belong to the ids that a container's user namespace maps",
         ),
         Ok((Err(errno), Err(_))) => (
             Weight::Lacking,
-            format!("missing: {}", errno.desc()),
-            "mounts with idmap are refused; files must belong to the ids that are mapped",
+            format!("missing: {}", words(errno)),
+            "files must belong to the ids that a container's user namespace maps",
         ),
     };
     Finding::new(weight, subject, found, means)

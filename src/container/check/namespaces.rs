@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 
-use super::{Finding, Weight, setting};
+use super::{Finding, Weight, setting, words};
 use crate::sys::clone::{self, Clone, Forked};
 use crate::sys::{channel, signal};
 
@@ -118,9 +118,9 @@ fn explain(errno: Errno, flags: i32) -> String {
         Errno::ENOSPC | Errno::EUSERS => "the limit in /proc/sys/user is reached".into(),
         Errno::EPERM if user => match restriction() {
             Some(setting) => setting.into(),
-            None => errno.desc().into(),
+            None => words(errno),
         },
-        _ => errno.desc().into(),
+        _ => words(errno),
     }
 }
 
@@ -153,7 +153,7 @@ fn user(subject: String) -> Finding {
     Finding::new(Weight::Good, subject, found, means)
 }
 
-/// Calls `use_it` with a user namespace in which id 0 is the host's id 1; it ends afterwards.
+/// Calls `use_it` with a user namespace in which 0 is the only id; it ends afterwards.
 pub(super) fn with_user_namespace<T>(use_it: impl FnOnce(File) -> T) -> Result<T, Errno> {
     let (here, there) = channel::pair()?;
     let what = Clone {
@@ -172,7 +172,7 @@ pub(super) fn with_user_namespace<T>(use_it: impl FnOnce(File) -> T) -> Result<T
     drop(there);
 
     let raw = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or_default());
-    let map = |file| std::fs::write(format!("/proc/{pid}/{file}"), "0 1 1").map_err(raw);
+    let map = |file| std::fs::write(format!("/proc/{pid}/{file}"), "0 0 1").map_err(raw);
     let users = map("uid_map")
         .and_then(|()| map("gid_map"))
         .and_then(|()| File::open(format!("/proc/{pid}/ns/user")).map_err(raw));

@@ -17,7 +17,7 @@ const ACTIONS: [(&str, u32); 7] = [
 ];
 
 pub(super) fn all() -> Vec<Finding> {
-    vec![filters(), apparmor(), selinux()]
+    vec![filters(), module()]
 }
 
 fn filters() -> Finding {
@@ -46,30 +46,55 @@ fn filters() -> Finding {
     Finding::new(Weight::Lacking, subject, names(known), means)
 }
 
-/// The list is there where securityfs is mounted; each module can also be seen by itself.
-fn is_active(name: &str, alone: bool) -> bool {
-    match setting("/sys/kernel/security/lsm") {
-        Some(list) => list.split(',').any(|module| module == name),
-        None => alone,
+/// The list is there where securityfs is mounted; the two that label processes can also be seen by
+/// themselves.
+fn module() -> Finding {
+    let listed = setting("/sys/kernel/security/lsm").unwrap_or_else(|| {
+        let apparmor = setting("/sys/module/apparmor/parameters/enabled");
+        let selinux = Path::new("/sys/fs/selinux/enforce").exists();
+        let seen = [
+            ("apparmor", apparmor.as_deref() == Some("Y")),
+            ("selinux", selinux),
+        ];
+        let seen: Vec<_> = seen.into_iter().filter(|(_, is_on)| *is_on).collect();
+        seen.into_iter()
+            .map(|(name, _)| name)
+            .collect::<Vec<_>>()
+            .join(",")
+    });
+    describe(&listed)
+}
+
+/// Labels and profiles of config.json are refused in any case as long as none can be set.
+fn describe(listed: &str) -> Finding {
+    let subject = "security module";
+    let names: Vec<_> = listed
+        .split(',')
+        .filter(|name| matches!(*name, "apparmor" | "selinux"))
+        .collect();
+    if names.is_empty() {
+        let found = "neither AppArmor nor SELinux";
+        let means = "containers that name a profile or label are refused";
+        return Finding::new(Weight::Lacking, subject, found, means);
     }
+    let means = "containers stay in the confinement that bulkhead runs in";
+    Finding::new(Weight::Good, subject, names.join(" "), means)
 }
 
-fn apparmor() -> Finding {
-    let enabled = setting("/sys/module/apparmor/parameters/enabled");
-    let active = is_active("apparmor", enabled.as_deref() == Some("Y"));
-    module("apparmor", active, "process.apparmorProfile", "AppArmor")
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn selinux() -> Finding {
-    let active = is_active("selinux", Path::new("/sys/fs/selinux/enforce").exists());
-    module("selinux", active, "process.selinuxLabel", "SELinux")
-}
-
-fn module(subject: &str, active: bool, field: &str, name: &str) -> Finding {
-    if active {
-        let means = format!("{name} confines containers for which {field} is set");
-        return Finding::new(Weight::Good, subject, "active", means);
+    #[test]
+    fn only_modules_that_label_processes_count() {
+        let of = |listed| {
+            let finding = describe(listed);
+            (finding.weight, finding.found)
+        };
+        let none = (Weight::Lacking, "neither AppArmor nor SELinux".into());
+        assert_eq!(of(""), none);
+        assert_eq!(of("lockdown,capability,landlock,yama"), none);
+        let apparmor = (Weight::Good, "apparmor".into());
+        assert_eq!(of("lockdown,capability,apparmor"), apparmor);
     }
-    let means = format!("containers that set {field} are refused");
-    Finding::new(Weight::Lacking, subject, "not active", means)
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{Finding, Weight};
+use super::{Finding, Weight, words};
 use crate::sys::clone::{self, Clone, Forked};
 use crate::sys::kvm::{self, EXIT_HLT, Outcome, Request, STEPS};
 use crate::sys::{channel, signal};
@@ -49,8 +49,8 @@ fn describe(verdict: &Verdict) -> (Weight, String) {
         }
         Verdict::Outcome(Outcome::Refused { request, errno }) => lacking(match (request, errno) {
             (Request::Open, Errno::ENOENT) => "missing: no /dev/kvm".into(),
-            (Request::Open, errno) => format!("cannot be opened: {}", errno.desc()),
-            (request, errno) => format!("there, but useless: {request:?}: {}", errno.desc()),
+            (Request::Open, errno) => format!("cannot be opened: {}", words(*errno)),
+            (request, errno) => format!("there, but useless: {request:?}: {}", words(*errno)),
         }),
         Verdict::Untried => lacking("not tried: no probe guest for this architecture".into()),
         Verdict::Silent => lacking(format!(
