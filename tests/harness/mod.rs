@@ -10,6 +10,7 @@ pub(crate) use outcome::Outcome;
 
 use serde_json::{Value, json};
 use std::cell::Cell;
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -30,6 +31,12 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
         .join(target)
         .join("fixtures")
         .join(name)
+}
+
+/// The program under test. Another runtime can be held against the same tests by naming it in
+/// `BULKHEAD_UNDER_TEST`: what fails there and passes here is a difference to know of.
+fn program() -> OsString {
+    env::var_os("BULKHEAD_UNDER_TEST").unwrap_or_else(|| env!("CARGO_BIN_EXE_bulkhead").into())
 }
 
 /// An empty folder of this test's own.
@@ -171,7 +178,7 @@ impl Bundle {
     /// The program with `--root` set to the bundle's own; the bundle is its current directory.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         self.write_config();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bulkhead"));
+        let mut command = Command::new(program());
         command.arg("--root").arg(self.state_dir()).args(args);
         command.current_dir(&self.dir).stdin(Stdio::null());
         command
@@ -232,6 +239,47 @@ impl Bundle {
             }
             assert!(Instant::now() < deadline, "still not {status}: {state}");
             thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Starts the container in the background, with `run` as its parent, and returns when it runs.
+    #[track_caller]
+    pub(crate) fn run_in_background(&self) -> Child {
+        let out = File::create(self.dir.join("background")).unwrap();
+        let child = self
+            .command(&["run", &self.id])
+            .stdout(out)
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while self.call(&["state", &self.id]).code != 0 || self.state()["status"] != "running" {
+            assert!(Instant::now() < deadline, "does not start");
+            thread::sleep(Duration::from_millis(5));
+        }
+        child
+    }
+
+    /// What the container that runs in the background has written by now.
+    pub(crate) fn background_output(&self) -> String {
+        fs::read_to_string(self.dir.join("background")).unwrap()
+    }
+
+    /// The group of the running container that limits with this v1 controller, or the v2 group.
+    pub(crate) fn group(&self, controller: &str) -> PathBuf {
+        let text = fs::read_to_string(format!("/proc/{}/cgroup", self.state()["pid"])).unwrap();
+        let path = |wanted: &str| {
+            text.lines().find_map(|line| {
+                let (names, path) = line.split_once(':')?.1.split_once(':')?;
+                names
+                    .split(',')
+                    .any(|name| name == wanted)
+                    .then_some(&path[1..])
+            })
+        };
+        let top = Path::new("/sys/fs/cgroup");
+        match path(controller) {
+            Some(path) => top.join(controller).join(path),
+            None => top.join(path("").unwrap()),
         }
     }
 

@@ -40,12 +40,13 @@ impl Outcome {
         self
     }
 
-    /// Fails the test unless the command failed and said `text`.
+    /// Fails the test unless the command failed and said `text`, quoted in a log line or not.
     #[track_caller]
     pub(crate) fn failed_with(self, text: &str) -> Self {
         assert_ne!(self.code, 0, "{}", self.told());
+        let said = self.stderr.replace("\\\"", "\"");
         assert!(
-            self.stderr.contains(text),
+            said.contains(text),
             "no {text:?} in the error: {}",
             self.told()
         );
