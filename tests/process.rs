@@ -61,6 +61,7 @@ fn a_missing_working_directory_is_made_where_the_root_can_be_written() {
 #[test]
 fn a_working_directory_through_a_descriptor_of_the_host_is_refused() {
     needs!(root, probe);
+    Bundle::probe(&["list", "."]).run().succeeded();
     for number in 3..12 {
         let mut bundle = Bundle::probe(&["list", "."]);
         bundle.set("/process/cwd", json!(format!("/proc/self/fd/{number}")));
