@@ -236,7 +236,10 @@ fn descriptors_asked_for_are_kept() {
 fn signals_are_at_their_defaults() {
     needs!(root, probe);
     let report = report();
-    assert_eq!(report["signals_ignored"], json!([]));
+    let ignored = report["signals_ignored"].as_array().unwrap().iter();
+    // 32 and 33 are glibc's own; its posix_spawn, by which this test starts the program, ignores them.
+    let ignored: Vec<&Value> = ignored.filter(|n| **n != 32 && **n != 33).collect();
+    assert!(ignored.is_empty(), "{ignored:?}");
     assert_eq!(report["signals_blocked"], json!([]));
     assert_eq!(report["parent_death_signal"], 0);
 }
