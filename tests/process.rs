@@ -241,6 +241,16 @@ fn signals_are_at_their_defaults() {
     let ignored: Vec<&Value> = ignored.filter(|n| **n != 32 && **n != 33).collect();
     assert!(ignored.is_empty(), "{ignored:?}");
     assert_eq!(report["signals_blocked"], json!([]));
+}
+
+#[test]
+fn a_created_container_does_not_die_with_its_parent() {
+    needs!(root, probe);
+    let bundle = Bundle::probe(&[]);
+    let created = bundle.create().succeeded();
+    bundle.start().succeeded();
+    bundle.wait_for_status("stopped");
+    let report: Value = serde_json::from_str(&created.stdout_now()).unwrap();
     assert_eq!(report["parent_death_signal"], 0);
 }
 

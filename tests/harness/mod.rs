@@ -316,9 +316,15 @@ impl Drop for Bundle {
             let unmounted = Command::new("umount").arg(self.rootfs()).status().unwrap();
             assert!(unmounted.success());
         }
-        let leftovers = self.leftovers();
         if thread::panicking() {
             return; // the first failure is the one to read, and the folder may tell why
+        }
+        // The monitor of a detached container, and a parent that reaps, end a moment later.
+        let deadline = Instant::now() + Duration::from_secs(2);
+        let mut leftovers = self.leftovers();
+        while !leftovers.is_empty() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+            leftovers = self.leftovers();
         }
         assert!(
             leftovers.is_empty(),
