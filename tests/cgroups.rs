@@ -36,10 +36,25 @@ impl Ground {
         }
     }
 
+    /// As on a v2 host, where the v2 hierarchy of a hybrid one stands for all.
+    fn in_v2(limits: &Limits) -> Self {
+        let mut ground = Self::named(&GroupPath::Default, limits);
+        let v2 = Hierarchies::detect().unwrap().all().next().unwrap().clone();
+        assert!(v2.controllers.is_empty());
+        let id = Id::new(&format!("{}-v2", ground.id())).unwrap();
+        let v2 = Hierarchies::V2(v2);
+        ground.group = cgroup::place(&v2, &GroupPath::Default, &id, limits).unwrap();
+        ground
+    }
+
+    fn id(&self) -> String {
+        let path = &self.group.paths()[0];
+        path.file_name().unwrap().to_str().unwrap().to_owned()
+    }
+
     /// Another container's claim to the same group.
     fn second(&self) -> Box<dyn Group> {
-        let path = &self.group.paths()[0];
-        let id = Id::new(path.file_name().unwrap().to_str().unwrap()).unwrap();
+        let id = Id::new(&self.id()).unwrap();
         let hierarchies = Hierarchies::detect().unwrap();
         cgroup::place(&hierarchies, &GroupPath::Default, &id, &Limits::default()).unwrap()
     }
@@ -219,27 +234,58 @@ fn a_process_killed_for_want_of_memory_is_counted() {
     assert!(ground.group.oom_kills().unwrap() > 0);
 }
 
-#[test]
-fn a_device_that_is_not_allowed_cannot_be_opened() {
-    needs!(root);
-    // 240 is for local use: without a driver the answer is ENXIO, but only to who may ask.
-    let script = "dir=$(mktemp -d); mknod $dir/local c 240 0 || exit 3
-        (: <$dir/local) 2>&1 | grep -oE 'not permitted|No such device'
-        (: <>/dev/null) && echo null; rm -r $dir";
-    let mut ground = Ground::made(&Limits::default());
-    ground.run(script);
-    assert_eq!(ground.outcome().1, "not permitted\nnull\n");
+/// 240 is for local use: without a driver the answer is ENXIO, but only to who may ask.
+const OPEN_DEVICES: &str = "dir=$(mktemp -d); mknod $dir/local c 240 0 || exit 3
+    (: <$dir/local) 2>&1 | grep -oE 'not permitted|No such device'
+    (: <>/dev/null) && echo null; rm -r $dir";
 
-    let limits = Limits {
+fn with_a_device_allowed() -> Limits {
+    Limits {
         devices: vec![
             device(false, DeviceKind::All, None),
             device(true, DeviceKind::Char, Some((240, 0))),
         ],
         ..Limits::default()
-    };
-    let mut ground = Ground::made(&limits);
-    ground.run(script);
-    assert_eq!(ground.outcome().1, "No such device\nnull\n");
+    }
+}
+
+#[test]
+fn a_device_that_is_not_allowed_cannot_be_opened() {
+    needs!(root);
+    for (limits, wanted) in [
+        (Limits::default(), "not permitted\nnull\n"),
+        (with_a_device_allowed(), "No such device\nnull\n"),
+    ] {
+        let mut ground = Ground::made(&limits);
+        ground.run(OPEN_DEVICES);
+        assert_eq!(ground.outcome().1, wanted);
+    }
+}
+
+#[test]
+fn on_v2_a_program_decides_on_devices() {
+    needs!(root, hybrid);
+    for (limits, wanted) in [
+        (Limits::default(), "not permitted\nnull\n"),
+        (with_a_device_allowed(), "No such device\nnull\n"),
+    ] {
+        let mut ground = Ground::in_v2(&limits);
+        ground.group.make(&limits).unwrap();
+        ground.run(OPEN_DEVICES);
+        assert_eq!(ground.outcome().1, wanted);
+    }
+}
+
+#[test]
+fn on_v2_a_limit_without_its_controller_names_both() {
+    needs!(root, hybrid);
+    let mut limits = Limits::default();
+    limits.memory.limit = Some(Limit::At(Bytes(64 << 20)));
+    let mut ground = Ground::in_v2(&limits);
+    let text = ground.group.make(&limits).unwrap_err().to_string();
+    let wanted = "linux.resources.memory.limit: the memory controller is not available in cgroup \
+                  v2 here";
+    assert_eq!(text, wanted);
 }
 
 #[test]
