@@ -10,7 +10,7 @@ pub(crate) use outcome::Outcome;
 
 use serde_json::{Value, json};
 use std::cell::Cell;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -35,7 +35,7 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
 
 /// The program under test. Another runtime can be held against the same tests by naming it in
 /// `BULKHEAD_UNDER_TEST`: what fails there and passes here is a difference to know of.
-fn program() -> OsString {
+pub(crate) fn program() -> OsString {
     env::var_os("BULKHEAD_UNDER_TEST").unwrap_or_else(|| env!("CARGO_BIN_EXE_bulkhead").into())
 }
 
@@ -177,8 +177,12 @@ impl Bundle {
 
     /// The program with `--root` set to the bundle's own; the bundle is its current directory.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
+        self.command_of(&program(), args)
+    }
+
+    pub(crate) fn command_of(&self, program: &OsStr, args: &[&str]) -> Command {
         self.write_config();
-        let mut command = Command::new(program());
+        let mut command = Command::new(program);
         command.arg("--root").arg(self.state_dir()).args(args);
         command.current_dir(&self.dir).stdin(Stdio::null());
         command
@@ -284,7 +288,7 @@ impl Bundle {
     }
 
     /// What is left of the container on this machine, in words.
-    fn leftovers(&self) -> Vec<String> {
+    pub(crate) fn leftovers(&self) -> Vec<String> {
         let mut found = Vec::new();
         let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let dir = self.dir.to_str().unwrap();
