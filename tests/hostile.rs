@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::{Bundle, needs, program};
+use harness::{Bundle, copy_tree, needs, program};
 use nix::libc;
 use serde_json::json;
 use std::fs::{self, File, OpenOptions};
@@ -173,9 +173,9 @@ fn a_sysctl_is_written_to_the_kernel_and_not_to_a_file_of_the_root() {
 fn the_runtimes_executable_cannot_be_written_through_a_container() {
     needs!(root, probe);
     let bundle = Bundle::probe(&["sleep", "60"]);
-    // In the jail everything is read-only but this: the copy could be written.
+    // A copy of its own, which nothing else executes.
     let copy = bundle.dir.join("runtime");
-    fs::copy(program(), &copy).unwrap();
+    copy_tree(Path::new(program()), &copy);
     let created = bundle.command_of(copy.as_os_str(), &["create", &bundle.id]);
     bundle.finish(created).succeeded();
     let exe = format!("/proc/{}/exe", bundle.state()["pid"]);

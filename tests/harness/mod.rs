@@ -14,6 +14,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
@@ -33,10 +34,31 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// The program under test. Another runtime can be held against the same tests by naming it in
-/// `BULKHEAD_UNDER_TEST`: what fails there and passes here is a difference to know of.
-pub(crate) fn program() -> OsString {
-    env::var_os("BULKHEAD_UNDER_TEST").unwrap_or_else(|| env!("CARGO_BIN_EXE_bulkhead").into())
+/// The program under test: a copy that could be written to, since the jail shows the built one on a
+/// read-only mount, where the runtime need not protect its own file. Another runtime can be held
+/// against the same tests by naming it in `BULKHEAD_UNDER_TEST`: what fails there and passes here is
+/// a difference to know of.
+pub(crate) fn program() -> &'static OsStr {
+    static PROGRAM: OnceLock<OsString> = OnceLock::new();
+    PROGRAM.get_or_init(|| match env::var_os("BULKHEAD_UNDER_TEST") {
+        Some(other) => other,
+        None => {
+            let copy = scratch("program").join("bulkhead");
+            copy_tree(Path::new(env!("CARGO_BIN_EXE_bulkhead")), &copy);
+            copy.into()
+        }
+    })
+}
+
+/// Copies by a process of its own: a descriptor of ours that is open for writing would be inherited
+/// by what another thread starts at that moment, and executing the copy would be refused (ETXTBSY).
+pub(crate) fn copy_tree(from: &Path, to: &Path) {
+    let copied = Command::new("cp")
+        .arg("-a")
+        .args([from, to])
+        .status()
+        .unwrap();
+    assert!(copied.success(), "copy {}", from.display());
 }
 
 /// An empty folder of this test's own.
@@ -114,9 +136,7 @@ impl Bundle {
                 .arg(rootfs);
             assert!(mount.status().unwrap().success());
         } else {
-            let mut copy = Command::new("cp");
-            copy.arg("-a").arg(fixture(name)).arg(bundle.rootfs());
-            assert!(copy.status().unwrap().success());
+            copy_tree(&fixture(name), &bundle.rootfs());
         }
         bundle
     }
@@ -177,7 +197,7 @@ impl Bundle {
 
     /// The program with `--root` set to the bundle's own; the bundle is its current directory.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        self.command_of(&program(), args)
+        self.command_of(program(), args)
     }
 
     pub(crate) fn command_of(&self, program: &OsStr, args: &[&str]) -> Command {
