@@ -192,6 +192,7 @@ fn a_container_that_does_not_exist_is_named_so_wherever_the_flags_stand() {
         &[
             ("--root r state a", "container does not exist"),
             ("-root=r state a", "container does not exist"),
+            ("--root / --root r state a", "container does not exist"),
             ("state a --root r", "container does not exist"),
             ("state --root r -- a", "container does not exist"),
             ("--root r start a", "container does not exist"),
@@ -304,17 +305,23 @@ fn a_warning_is_in_the_log_of_a_command_that_succeeds() {
 }
 
 #[test]
-fn debug_adds_the_place_in_the_source() {
+fn debug_tells_more_and_the_place_in_the_source() {
     let program = Program::new();
     let text = program.line("--root r --debug state a").err;
     let end = "msg=\"container does not exist\" func=\"bulkhead::cli::log\" file=\"src/cli/log.rs:";
     assert!(text.contains(end), "{text}");
+    assert!(text.contains(" level=debug "), "{text}");
     let json = program
         .line("--root r --debug --log-format json state a")
         .err;
-    let line: serde_json::Value = serde_json::from_str(json.lines().last().unwrap()).unwrap();
-    assert!(line["file"].as_str().unwrap().starts_with("src/cli/"));
-    assert_eq!(line["func"], "bulkhead::cli::log");
+    let lines = json.lines().map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<serde_json::Value> = lines.collect();
+    assert_eq!(lines[0]["level"], "debug");
+    let told = lines[0]["msg"].as_str().unwrap();
+    assert!(told.contains(": state [\"a\"] under "), "{told}");
+    let error = lines.last().unwrap();
+    assert!(error["file"].as_str().unwrap().starts_with("src/cli/"));
+    assert_eq!(error["func"], "bulkhead::cli::log");
 }
 
 #[test]

@@ -174,6 +174,14 @@ fn run(program: Program, mut words: Words) -> Result<u8, Failure> {
         flags,
         arguments,
     };
+    ::log::debug!(
+        "{} {}: {} {:?} under {}",
+        call.program.called,
+        program::VERSION,
+        command.name,
+        call.arguments,
+        call.globals.root.display()
+    );
     (command.run)(&call).map_err(Failure::Failed)
 }
 
