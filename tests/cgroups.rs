@@ -17,6 +17,7 @@ use bulkhead::spec::limits::{Access, DeviceKind, DeviceRule, GroupPath, Limits};
 use bulkhead::spec::units::{Bytes, Limit, Micros};
 use harness::needs;
 use nix::unistd::Pid;
+use serde_json::json;
 
 /// A group that the test ends, whatever happens.
 struct Ground {
@@ -453,6 +454,31 @@ fn parts_of_a_path_are_made_on_the_way() {
                 .as_ref()
                 .is_err_and(|e| e.kind() == ErrorKind::NotFound);
             assert!(result.is_ok() || fine, "{}", dir.display());
+        }
+    }
+}
+
+/// On v1 the runtime's own group may be the root of a hierarchy, with its release_agent.
+#[test]
+fn a_hierarchy_without_a_group_of_the_container_cannot_be_written_to() {
+    needs!(root, hybrid, busybox);
+    for namespace in [true, false] {
+        let mut bundle = harness::Bundle::busybox(
+            "cd /sys/fs/cgroup; for f in */cgroup.procs; do
+            ( : >>$f ) 2>/dev/null && echo ${f%/*}; done; true",
+        );
+        bundle.mount(json!({
+            "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+            "options": ["nosuid", "noexec", "nodev", "rw"],
+        }));
+        if namespace {
+            bundle.set("/linux/namespaces/-", json!({ "type": "cgroup" }));
+        }
+        let outcome = bundle.run().succeeded();
+        let own: Vec<&str> = outcome.stdout.lines().collect();
+        assert!(own.contains(&"memory"), "{own:?}");
+        for other in ["cpuset", "blkio", "freezer", "systemd"] {
+            assert!(!own.contains(&other), "{other} in {own:?}");
         }
     }
 }

@@ -24,16 +24,14 @@ pub(super) fn probe(
 
 fn shown(hierarchies: &Hierarchies, paths: &[PathBuf]) -> Groups {
     // The container's directory in a hierarchy, or the runtime's own, where it stays.
-    let group_in = |hierarchy: &Hierarchy| {
-        let found = paths
-            .iter()
-            .find(|path| path.starts_with(&hierarchy.mount_point));
-        found.cloned().unwrap_or_else(|| hierarchy.own_dir())
+    let found_in = |hierarchy: &Hierarchy| {
+        let is_in = |path: &&PathBuf| path.starts_with(&hierarchy.mount_point);
+        paths.iter().find(is_in).cloned()
     };
     match hierarchies {
-        Hierarchies::V2(one) => Groups::V2(group_in(one)),
+        Hierarchies::V2(one) => Groups::V2(found_in(one).unwrap_or_else(|| one.own_dir())),
         Hierarchies::V1 { controllers, .. } => Groups::V1 {
-            hierarchies: controllers.iter().map(|h| show(h, group_in(h))).collect(),
+            hierarchies: controllers.iter().map(|h| show(h, found_in(h))).collect(),
             links: controllers.iter().flat_map(links).collect(),
             admits: paths
                 .iter()
@@ -51,7 +49,7 @@ fn name(hierarchy: &Hierarchy) -> String {
     name.to_string_lossy().into_owned()
 }
 
-fn show(hierarchy: &Hierarchy, group: PathBuf) -> Shown {
+fn show(hierarchy: &Hierarchy, group: Option<PathBuf>) -> Shown {
     let named = hierarchy.controllers.iter().any(|c| c.starts_with("name="));
     // A hierarchy without controllers is mounted with `none` beside its name (cgroups(7)).
     let none = named.then(|| "none".to_string());
@@ -61,7 +59,8 @@ fn show(hierarchy: &Hierarchy, group: PathBuf) -> Shown {
     Shown {
         name: name(hierarchy),
         options: options.collect(),
-        group,
+        owned: group.is_some(),
+        group: group.unwrap_or_else(|| hierarchy.own_dir()),
     }
 }
 

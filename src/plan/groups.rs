@@ -31,7 +31,15 @@ impl Planner<'_> {
                 for hierarchy in hierarchies {
                     let source = self.hierarchy(hierarchy)?;
                     let target = below(&asked.target, &hierarchy.name);
-                    self.push(self.group_mount(asked, source, target));
+                    let mut asked = asked.clone();
+                    if !hierarchy.owned {
+                        // The runtime's own group, at times the root with its release_agent
+                        // (CVE-2022-0492): to be looked at, not to be changed.
+                        asked.attributes.set |= libc::MOUNT_ATTR_RDONLY;
+                        asked.attributes.clear &= !libc::MOUNT_ATTR_RDONLY;
+                        asked.recursive.clear &= !libc::MOUNT_ATTR_RDONLY;
+                    }
+                    self.push(self.group_mount(&asked, source, target));
                 }
                 for (text, name) in links {
                     let text = std::ffi::CString::new(text.as_str())

@@ -41,4 +41,6 @@ pub struct Hierarchy {
     pub options: Vec<String>,
     /// The container's group, or the one it stays in.
     pub group: PathBuf,
+    /// The group is the container's, and not the runtime's.
+    pub owned: bool,
 }
