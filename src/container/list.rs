@@ -6,8 +6,11 @@ use super::state::{of, status};
 use super::{Context, Error, State};
 use crate::spec::Id;
 
+/// A container's name and what it is doing.
+pub type Listed = (Id, Result<State, Error>);
+
 /// All containers by name. One whose record cannot be read does not hide the others.
-pub fn list(cx: &Context) -> Result<Vec<(Id, Result<State, Error>)>, Error> {
+pub fn list(cx: &Context) -> Result<Vec<Listed>, Error> {
     let entries = cx.store.list()?.into_iter().map(|(id, record)| {
         let state = (|| {
             let record = record?;

@@ -29,7 +29,7 @@ pub use create::create;
 pub use delete::delete;
 pub use dry_run::plan;
 pub use kill::kill;
-pub use list::list;
+pub use list::{Listed, list};
 pub use run::{RunOptions, run};
 pub use start::start;
 pub use state::{State, Status, state};
