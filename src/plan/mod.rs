@@ -10,6 +10,7 @@ mod process;
 mod root;
 pub mod seccomp;
 pub mod step;
+mod words;
 
 use std::fmt;
 use std::path::PathBuf;

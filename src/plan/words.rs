@@ -1,0 +1,253 @@
+//! Steps in words: what `bulkhead plan` prints and what an error begins with.
+
+use std::ffi::CStr;
+use std::fmt::{self, Display};
+
+use super::step::{Gate, Mount, Node, Source, Step, kinds};
+use crate::spec::container::NodeKind;
+use crate::spec::mounts::{Attributes, FsOption};
+
+fn show(text: &CStr) -> impl Display + '_ {
+    String::from_utf8_lossy(text.to_bytes())
+}
+
+impl Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DieWithRuntime => f.write_str("die with the runtime"),
+            Self::OutliveRuntime => f.write_str("outlive the runtime"),
+            Self::OomScore(score) => write!(f, "set the OOM score adjustment to {}", show(score)),
+            Self::Join(join) => {
+                write!(
+                    f,
+                    "join the {} namespace {}",
+                    join.kind.name(),
+                    show(&join.path)
+                )
+            }
+            Self::Gate(gate) => f.write_str(match gate {
+                Gate::Mapped => "wait for the id maps",
+                Gate::Admitted => "wait for the cgroups",
+                Gate::Hooked => "wait for the hooks of the runtime's side",
+                Gate::Recorded => "wait for the record",
+            }),
+            Self::BecomeRoot => f.write_str("become root of the user namespace"),
+            Self::Unshare(bits) => {
+                write!(
+                    f,
+                    "make namespaces: {}",
+                    kinds(*bits).collect::<Vec<_>>().join(", ")
+                )
+            }
+            Self::NewSession => f.write_str("start a session"),
+            Self::NewKeyring(name) => write!(f, "make the session keyring {}", show(name)),
+            Self::Propagate(flags) => f.write_str(match flags & !libc::MS_REC {
+                libc::MS_SLAVE => "make every mount a slave of the host's",
+                libc::MS_SHARED => "share every mount with the host",
+                _ => "make every mount private",
+            }),
+            Self::PrivateParent(path) => write!(f, "make the mount at {} private", show(path)),
+            Self::AttachRoot(tree) => {
+                write!(
+                    f,
+                    "attach the root filesystem {} and enter it",
+                    show(&tree.path)
+                )
+            }
+            Self::Mount(mount) => mount.fmt(f),
+            Self::Node(node) => node.fmt(f),
+            Self::Link { text, at, .. } => write!(f, "link {at} to {}", show(text)),
+            Self::Mask(path) => write!(f, "mask {path}"),
+            Self::ReadOnly(path) => write!(f, "make {path} read-only"),
+            Self::Seal { target, .. } => write!(f, "make the mount at {target} read-only"),
+            Self::Hook(hook) => {
+                write!(
+                    f,
+                    "run the {} hook {}: {}",
+                    hook.point,
+                    hook.index,
+                    show(&hook.path)
+                )
+            }
+            Self::Pivot { .. } => f.write_str("make it the root and drop the host's tree"),
+            Self::MoveRoot => f.write_str("move it over the root and change into it"),
+            Self::RootPropagation(flags) => write!(f, "make the root {}", propagation(*flags)),
+            Self::ReadOnlyRoot => f.write_str("make the root read-only"),
+            Self::Hostname(name) => write!(f, "set the hostname {}", show(name)),
+            Self::Domainname(name) => write!(f, "set the domain name {}", show(name)),
+            Self::Sysctl { key, value, .. } => write!(f, "set sysctl {key} to {}", show(value)),
+            Self::Personality(persona) => write!(f, "set the personality {persona:#x}"),
+            Self::Rlimit {
+                name, soft, hard, ..
+            } => {
+                write!(f, "limit {name} to {}:{}", Infinite(*soft), Infinite(*hard))
+            }
+            Self::MakeWorkingDir(path) => write!(f, "make the directory {path}"),
+            Self::OwnPipes { uid } => write!(f, "give the standard pipes to user {uid}"),
+            Self::CloseFrom(first) => write!(f, "close descriptors from {first} on at exec"),
+            Self::Bound(keep) => write!(f, "bound the capabilities to {}", Names(*keep)),
+            Self::BecomeUser { uid, gid, groups } => {
+                write!(f, "become user {uid} and group {gid}")?;
+                match groups {
+                    Some(groups) if !groups.is_empty() => write!(f, " with groups {groups:?}"),
+                    _ => Ok(()),
+                }
+            }
+            Self::Capabilities { sets, ambient } => {
+                write!(f, "take the capabilities {}", Names(sets.permitted))?;
+                if sets.inheritable != 0 {
+                    write!(f, ", inheritable {}", Names(sets.inheritable))?;
+                }
+                if *ambient != 0 {
+                    write!(f, ", ambient {}", Names(*ambient))?;
+                }
+                Ok(())
+            }
+            Self::Umask(mask) => write!(f, "set the umask {mask:04o}"),
+            Self::EnterWorkingDir { path, again: false } => write!(f, "change into {}", show(path)),
+            Self::EnterWorkingDir { path, again: true } => {
+                write!(f, "change into {}, if root was not let in", show(path))
+            }
+            Self::FindProgram(program) => write!(f, "find the program {}", show(&program.name)),
+            Self::NoNewPrivileges => f.write_str("forbid new privileges"),
+            Self::AwaitStart => f.write_str("wait for start"),
+            Self::Seccomp(program) => {
+                write!(
+                    f,
+                    "load the seccomp filter ({} instructions)",
+                    program.len()
+                )
+            }
+            Self::Execute { args, .. } => {
+                f.write_str("execute")?;
+                args.strings()
+                    .iter()
+                    .try_for_each(|word| write!(f, " {}", show(word)))
+            }
+        }
+    }
+}
+
+/// A number of rlimits, where the largest means none.
+struct Infinite(u64);
+
+impl Display for Infinite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == libc::RLIM64_INFINITY {
+            f.write_str("unlimited")
+        } else {
+            self.0.fmt(f)
+        }
+    }
+}
+
+/// Capabilities by name.
+struct Names(u64);
+
+impl Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names: Vec<_> = caps::all()
+            .into_iter()
+            .filter(|c| self.0 & c.bitmask() != 0)
+            .collect();
+        names.sort_by_key(caps::Capability::index);
+        match (names.len(), self.0.count_ones() as usize) {
+            (_, 0) => f.write_str("none"),
+            (known, all) if known == all && known >= caps::all().len() => f.write_str("all"),
+            _ => {
+                let text: Vec<_> = names
+                    .iter()
+                    .map(|c| c.to_string().trim_start_matches("CAP_").to_lowercase())
+                    .collect();
+                f.write_str(&text.join(" "))
+            }
+        }
+    }
+}
+
+/// The word of config.json for `MS_*` flags.
+fn propagation(flags: u64) -> &'static str {
+    match (flags & libc::MS_REC != 0, flags & !libc::MS_REC) {
+        (false, libc::MS_SLAVE) => "slave",
+        (true, libc::MS_SLAVE) => "rslave",
+        (false, libc::MS_SHARED) => "shared",
+        (true, libc::MS_SHARED) => "rshared",
+        (false, libc::MS_UNBINDABLE) => "unbindable",
+        (true, libc::MS_UNBINDABLE) => "runbindable",
+        (false, _) => "private",
+        (true, _) => "rprivate",
+    }
+}
+
+impl Display for Mount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words = Vec::new();
+        match &self.source {
+            Source::New { kind, options, .. } => {
+                write!(f, "mount {} at {}", show(kind), self.target)?;
+                words.extend(attributes(self.attributes, ""));
+                words.extend(options.iter().map(|option| match option {
+                    FsOption::Flag(key) => show(key).to_string(),
+                    FsOption::Value(key, value) => format!("{}={}", show(key), show(value)),
+                }));
+            }
+            Source::Bind(tree) => {
+                let whole = if tree.recursive { "bind" } else { "bind only" };
+                write!(f, "{whole} {} at {}", show(&tree.path), self.target)?;
+                words.extend(attributes(self.attributes, ""));
+            }
+        }
+        words.extend(attributes(self.recursive, "r"));
+        words.extend(self.propagation.iter().map(|p| propagation(*p).to_string()));
+        if self.copy_up {
+            words.push("tmpcopyup".into());
+        }
+        if words.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " ({})", words.join(", "))
+        }
+    }
+}
+
+/// Mount attributes as words of config.json.
+fn attributes(attributes: Attributes, prefix: &str) -> Vec<String> {
+    const FLAGS: &[(u64, &str, &str)] = &[
+        (libc::MOUNT_ATTR_RDONLY, "ro", "rw"),
+        (libc::MOUNT_ATTR_NOSUID, "nosuid", "suid"),
+        (libc::MOUNT_ATTR_NODEV, "nodev", "dev"),
+        (libc::MOUNT_ATTR_NOEXEC, "noexec", "exec"),
+        (libc::MOUNT_ATTR_NODIRATIME, "nodiratime", "diratime"),
+        (libc::MOUNT_ATTR_NOSYMFOLLOW, "nosymfollow", "symfollow"),
+        (libc::MOUNT_ATTR_NOATIME, "noatime", ""),
+        (libc::MOUNT_ATTR_STRICTATIME, "strictatime", ""),
+    ];
+    let mut words = Vec::new();
+    for (bit, on, off) in FLAGS {
+        if attributes.set & bit != 0 {
+            words.push(format!("{prefix}{on}"));
+        } else if attributes.clear & bit != 0 && !off.is_empty() {
+            words.push(format!("{prefix}{off}"));
+        }
+    }
+    let atime = libc::MOUNT_ATTR__ATIME;
+    if attributes.clear & atime == atime && attributes.set & atime == 0 {
+        words.push(format!("{prefix}relatime"));
+    }
+    words
+}
+
+impl Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            NodeKind::Char => "character device",
+            NodeKind::Block => "block device",
+            NodeKind::Fifo => return write!(f, "make the fifo {}", self.at),
+        };
+        write!(
+            f,
+            "make the {kind} {} ({}:{}, {:04o})",
+            self.at, self.major, self.minor, self.mode
+        )
+    }
+}
