@@ -86,6 +86,14 @@ pub enum Error {
     #[error("open the root filesystem {path}: {errno}")]
     OpenRoot { path: PathBuf, errno: Errno },
     #[error(
+        "mount at {target}: the option {option} has {length} bytes, and the kernel takes 255 at most"
+    )]
+    LongOption {
+        target: String,
+        option: String,
+        length: usize,
+    },
+    #[error(
         "linux.namespaces: a new pid namespace in a joined user namespace is not supported yet"
     )]
     PidInJoinedUser,

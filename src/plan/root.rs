@@ -14,6 +14,9 @@ use crate::spec::mounts::{
 use crate::spec::units::InRoot;
 use crate::sys;
 
+/// `strndup_user(value, 256)` in the kernel's fs/fsopen.c, with its NUL.
+const LONGEST_OPTION: usize = 255;
+
 /// The `MS_*` flags of a propagation.
 pub(super) fn flags(propagation: Propagation) -> u64 {
     let kind = match propagation.kind {
@@ -116,6 +119,7 @@ impl Planner<'_> {
                 Source::Bind(self.tree(source.as_path(), *recursive)?)
             }
             What::Filesystem(filesystem) => {
+                check_lengths(asked, filesystem)?;
                 let late = seal(asked, filesystem, &mut attributes);
                 seals.extend(late);
                 Source::New {
@@ -212,6 +216,26 @@ fn rule(target: &InRoot) -> TargetRule {
     } else {
         TargetRule::NotProc
     }
+}
+
+/// The kernel takes no longer strings by `fsconfig(2)` and would only say "invalid argument".
+fn check_lengths(asked: &Asked, filesystem: &Filesystem) -> Result<(), Error> {
+    let values = filesystem.options.iter().filter_map(|option| match option {
+        FsOption::Value(key, value) => Some((key, value)),
+        FsOption::Flag(_) => None,
+    });
+    for (key, value) in values {
+        let length = value.count_bytes();
+        if length > LONGEST_OPTION {
+            let (target, option) = (asked.target.to_string(), key.to_string_lossy().into_owned());
+            return Err(Error::LongOption {
+                target,
+                option,
+                length,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// A read-only tmpfs is filled first: with nodes, links, targets of other mounts.
