@@ -278,3 +278,20 @@ fn hundreds_of_cycles_leave_nothing() {
         assert!(Instant::now() < deadline, "{before:?} became {after:?}");
     }
 }
+
+#[test]
+fn cycles_beside_each_other_leave_nothing() {
+    needs!(root, probe);
+    let cycles = repetitions(25, 250);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let bundle = Bundle::probe(&["exit", "5"]);
+                for _ in 0..cycles {
+                    assert_eq!(bundle.run().code, 5);
+                }
+                assert_eq!(bundle.leftovers(), Vec::<String>::new());
+            });
+        }
+    });
+}
