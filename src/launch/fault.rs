@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 
 use crate::plan::step::{Source, Step};
+pub use crate::sys::reason;
 use crate::sys::report::Fault;
 
 /// What the child was doing inside a step. The number goes through the shared page.
@@ -101,19 +102,6 @@ impl Stop {
 impl From<Errno> for Stop {
     fn from(errno: Errno) -> Self {
         Self::at(Call::Itself, errno)
-    }
-}
-
-/// The kernel's name for an error, as this program prints it: in lower case.
-pub fn reason(errno: Errno) -> String {
-    let text = errno.desc();
-    let mut chars = text.chars();
-    match (chars.next(), text.chars().nth(1)) {
-        // An abbreviation keeps its case ("I/O error", "RPC struct is bad").
-        (Some(first), Some(second)) if second.is_lowercase() => {
-            first.to_lowercase().chain(chars).collect()
-        }
-        _ => text.to_string(),
     }
 }
 

@@ -20,6 +20,7 @@ use nix::errno::Errno;
 use crate::spec::Container;
 use crate::spec::container::{IdMaps, Namespace, TimeOffsets};
 use crate::spec::units::Id;
+use crate::sys::reason;
 
 pub use host::Host;
 pub use step::{Gate, Step};
@@ -73,7 +74,7 @@ pub enum Error {
     NoProcess,
     #[error("linux.seccomp: {0}")]
     Seccomp(#[from] seccomp::Error),
-    #[error("open the {kind} namespace {path}: {errno}")]
+    #[error("open the {kind} namespace {path}: {}", reason(*.errno))]
     OpenNamespace {
         kind: &'static str,
         path: String,
@@ -81,9 +82,9 @@ pub enum Error {
     },
     #[error("{path} is no {kind} namespace")]
     NotTheNamespace { kind: &'static str, path: String },
-    #[error("clone the mounts at {path}: {errno}")]
+    #[error("clone the mounts at {path}: {}", reason(*.errno))]
     CloneTree { path: PathBuf, errno: Errno },
-    #[error("open the root filesystem {path}: {errno}")]
+    #[error("open the root filesystem {path}: {}", reason(*.errno))]
     OpenRoot { path: PathBuf, errno: Errno },
     #[error(
         "mount at {target}: the option {option} has {length} bytes, and the kernel takes 255 at most"

@@ -21,6 +21,19 @@ pub mod signal;
 
 use nix::errno::Errno;
 
+/// The kernel's name for an error, as this program prints it: in lower case.
+pub fn reason(errno: Errno) -> String {
+    let text = errno.desc();
+    let mut chars = text.chars();
+    match (chars.next(), text.chars().nth(1)) {
+        // An abbreviation keeps its case ("I/O error", "RPC struct is bad").
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => text.to_string(),
+    }
+}
+
 /// The result of a raw system call. May run in the child.
 fn checked(value: libc::c_long) -> Result<usize, Errno> {
     usize::try_from(value).map_err(|_| Errno::last())
