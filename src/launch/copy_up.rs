@@ -12,6 +12,7 @@ use crate::sys::path::{self, Resolve, read_dir};
 const DEPTH: u32 = 64;
 
 /// Copies files, directories, links and nodes with their modes and owners; `ELOOP` below 64 levels.
+/// `to` may be `O_PATH`; its own mode is left as it is.
 pub(super) fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
     let from = path::open(
         from,
@@ -19,7 +20,8 @@ pub(super) fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno
         libc::O_RDONLY | libc::O_DIRECTORY,
         Resolve::Beneath,
     )?;
-    dress(from.as_fd(), to)?;
+    let stat = path::stat(from.as_fd())?;
+    path::set_owner(to, stat.st_uid, stat.st_gid)?;
     copy_entries(from.as_fd(), to, DEPTH)
 }
 

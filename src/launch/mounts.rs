@@ -1,5 +1,6 @@
 //! Mount steps, as the child carries them out.
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -37,6 +38,27 @@ fn open_tree(tree: &Tree) -> Result<OwnedFd, Errno> {
     }
 }
 
+/// Attaches `tree`; a file on a directory and the reverse are told as mount(2) tells them, where
+/// move_mount(2) has only `EINVAL`.
+fn attach(tree: &OwnedFd, target: &OwnedFd) -> Result<(), Errno> {
+    let attached = mount::attach(tree.as_fd(), target.as_fd());
+    if attached == Err(Errno::EINVAL) && is_dir(tree)? != is_dir(target)? {
+        return Err(Errno::ENOTDIR);
+    }
+    attached
+}
+
+fn is_dir(file: &OwnedFd) -> Result<bool, Errno> {
+    Ok(path::stat(file.as_fd())?.st_mode & libc::S_IFMT == libc::S_IFDIR)
+}
+
+/// A mode as the option of a tmpfs takes it: four octal digits and a NUL.
+fn octal(mode: libc::mode_t) -> [u8; 5] {
+    const DIGITS: &[u8; 8] = b"01234567";
+    let digit = |shift: u32| DIGITS[(mode >> shift & 7) as usize];
+    [digit(9), digit(6), digit(3), digit(0), 0]
+}
+
 impl Child<'_> {
     /// The copy of the root's tree is attached over itself: `pivot_root` wants a mount, and a
     /// descriptor from the host's mount namespace does not serve in ours.
@@ -55,8 +77,7 @@ impl Child<'_> {
             Source::New { .. } => (self.new_filesystem(step)?, Want::Dir),
             Source::Bind(tree) => {
                 let copy = open_tree(tree).at(Call::OpenSource)?;
-                let mode = path::stat(copy.as_fd()).at(Call::OpenSource)?.st_mode;
-                let is_dir = mode & libc::S_IFMT == libc::S_IFDIR;
+                let is_dir = is_dir(&copy).at(Call::OpenSource)?;
                 let (set, clear) = (step.attributes.set, step.attributes.clear);
                 if set | clear != 0 {
                     mount::set_attributes(copy.as_fd(), set, clear, 0, false)
@@ -80,7 +101,7 @@ impl Child<'_> {
         if step.copy_up {
             copy_up::copy(target.as_fd(), tree.as_fd()).at(Call::CopyUp)?;
         }
-        mount::attach(tree.as_fd(), target.as_fd()).at(Call::Attach)?;
+        attach(&tree, &target).at(Call::Attach)?;
         for flags in &step.propagation {
             let recursive = flags & libc::MS_REC != 0;
             mount::set_attributes(tree.as_fd(), 0, 0, flags & !libc::MS_REC, recursive)
@@ -115,7 +136,17 @@ impl Child<'_> {
             return Err(Errno::EINVAL.into());
         };
         let fs = mount::fsopen(kind).at(Call::OpenFilesystem)?;
+        let covered = if step.keep_mode {
+            self.open(&step.target).ok()
+        } else {
+            None
+        };
         let made = (|| {
+            if let Some(covered) = covered {
+                let mode = octal(path::stat(covered.as_fd()).at(Call::OpenTarget)?.st_mode);
+                let mode = CStr::from_bytes_with_nul(&mode).map_err(|_| Errno::EINVAL)?;
+                mount::set_value(fs.as_fd(), c"mode", mode).at(Call::SetOption)?;
+            }
             if let Some(source) = source {
                 mount::set_value(fs.as_fd(), c"source", source).at(Call::SetOption)?;
             }

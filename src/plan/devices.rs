@@ -108,6 +108,7 @@ impl Planner<'_> {
             recursive: Attributes::default(),
             propagation: Vec::new(),
             copy_up: false,
+            keep_mode: false,
             rule: TargetRule::NotProc,
         }));
         Ok(())

@@ -1,26 +1,24 @@
 //! A mount of type `cgroup`: the container's own groups, in the layout of the host.
 
+use std::path::Path;
+
+use super::Planner;
 use super::host::{Groups, Hierarchy};
-use super::step::{Mount, Source, Step, TargetRule};
-use super::{Error, Planner};
+use super::step::{Mount, Source, Step, TargetRule, Tree};
 use crate::spec::container::Namespace;
 use crate::spec::mounts::{Attributes, FsOption, Mount as Asked};
 use crate::spec::units::InRoot;
 
 impl Planner<'_> {
     /// One mount on v2; on v1 a tmpfs with a directory for each hierarchy.
-    pub(super) fn cgroup_mount(
-        &mut self,
-        asked: &Asked,
-        seals: &mut Vec<Step>,
-    ) -> Result<(), Error> {
+    pub(super) fn cgroup_mount(&mut self, asked: &Asked, seals: &mut Vec<Step>) {
         match &self.host.groups {
             Groups::Disabled => {}
             Groups::V2(group) => {
                 let source = if self.sees_own_groups() {
                     filesystem("cgroup2", &[])
                 } else {
-                    Source::Bind(self.tree(group, false)?)
+                    bind(group)
                 };
                 self.push(self.group_mount(asked, source, asked.target.clone()));
             }
@@ -29,7 +27,7 @@ impl Planner<'_> {
             } => {
                 self.push(tmpfs(asked));
                 for hierarchy in hierarchies {
-                    let source = self.hierarchy(hierarchy)?;
+                    let source = self.hierarchy(hierarchy);
                     let target = below(&asked.target, &hierarchy.name);
                     let mut asked = asked.clone();
                     if !hierarchy.owned {
@@ -63,7 +61,6 @@ impl Planner<'_> {
                 }
             }
         }
-        Ok(())
     }
 
     /// In a cgroup namespace a new mount shows the container's groups only.
@@ -71,11 +68,11 @@ impl Planner<'_> {
         self.container.namespaces.cgroup != Namespace::Share
     }
 
-    fn hierarchy(&self, hierarchy: &Hierarchy) -> Result<Source, Error> {
+    fn hierarchy(&self, hierarchy: &Hierarchy) -> Source {
         if self.sees_own_groups() {
-            Ok(filesystem("cgroup", &hierarchy.options))
+            filesystem("cgroup", &hierarchy.options)
         } else {
-            self.tree(&hierarchy.group, false).map(Source::Bind)
+            bind(&hierarchy.group)
         }
     }
 
@@ -92,9 +89,20 @@ impl Planner<'_> {
                 .map(super::root::flags)
                 .collect(),
             copy_up: false,
+            keep_mode: false,
             rule: TargetRule::NotProc,
         })
     }
+}
+
+/// The group is made after the plan: the child opens it, also from a user namespace, since anybody
+/// may walk the hierarchies.
+fn bind(group: &Path) -> Source {
+    Source::Bind(Tree {
+        path: super::root::c_path(group),
+        recursive: false,
+        opened: None,
+    })
 }
 
 fn below(dir: &InRoot, name: &str) -> InRoot {
@@ -137,6 +145,7 @@ fn tmpfs(asked: &Asked) -> Step {
             .map(super::root::flags)
             .collect(),
         copy_up: false,
+        keep_mode: false,
         rule: TargetRule::NotProc,
     })
 }

@@ -40,7 +40,7 @@ impl Planner<'_> {
         let mut seals = Vec::new();
         for asked in &self.container.mounts {
             match &asked.what {
-                What::Cgroup => self.cgroup_mount(asked, &mut seals)?,
+                What::Cgroup => self.cgroup_mount(asked, &mut seals),
                 _ => self.mount(asked, &mut seals)?,
             }
         }
@@ -137,6 +137,7 @@ impl Planner<'_> {
             recursive: asked.recursive,
             propagation: asked.propagation.iter().copied().map(flags).collect(),
             copy_up: asked.copy_up,
+            keep_mode: keeps_mode(&asked.what),
             rule: rule(&asked.target),
         }));
         Ok(())
@@ -186,7 +187,7 @@ impl Planner<'_> {
     }
 }
 
-fn c_path(path: &Path) -> CString {
+pub(super) fn c_path(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).expect("paths of the kernel hold no NUL")
 }
 
@@ -236,6 +237,13 @@ fn check_lengths(asked: &Asked, filesystem: &Filesystem) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// runc and crun do it for a tmpfs without the option, and images count on it.
+fn keeps_mode(what: &What) -> bool {
+    let is_mode =
+        |option: &FsOption| matches!(option, FsOption::Value(key, _) if key.as_c_str() == c"mode");
+    matches!(what, What::Filesystem(fs) if fs.kind.as_c_str() == c"tmpfs" && !fs.options.iter().any(is_mode))
 }
 
 /// A read-only tmpfs is filled first: with nodes, links, targets of other mounts.

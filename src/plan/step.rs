@@ -222,6 +222,8 @@ pub struct Mount {
     /// `MS_*` flags, in order.
     pub propagation: Vec<u64>,
     pub copy_up: bool,
+    /// A tmpfs gets the mode of the directory it covers, if there is one.
+    pub keep_mode: bool,
     pub rule: TargetRule,
 }
 
