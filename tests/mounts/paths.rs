@@ -1,0 +1,175 @@
+//! `maskedPaths`, `readonlyPaths` and a root that is read-only.
+
+use super::harness::{Bundle, needs};
+use super::{Mounted, allow_mounting, bind, has, mount_at, tmpfs};
+use nix::libc;
+use nix::mount::MsFlags;
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::symlink;
+
+#[test]
+fn a_mask_covers_files_and_folders_and_skips_what_is_not_there() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&[
+        "read",
+        "/etc/secret",
+        "+",
+        "list",
+        "/etc/secrets",
+        "+",
+        "write",
+        "/etc/secrets/new",
+        "x",
+        "+",
+        "read",
+        "/etc/passwd",
+    ]);
+    let etc = bundle.rootfs().join("etc");
+    fs::write(etc.join("secret"), "hidden").unwrap();
+    fs::create_dir_all(etc.join("secrets/below")).unwrap();
+    bundle.set("/root/readonly", json!(false)).set(
+        "/linux/maskedPaths",
+        json!([
+            "/etc/secret",
+            "/etc/secrets",
+            "/not/there",
+            "/etc/passwd/not/a/folder"
+        ]),
+    );
+    let answers = bundle.run().succeeded().answers();
+    assert_eq!(answers[0]["ok"], "");
+    assert_eq!(answers[1]["ok"], json!([]));
+    assert_eq!(answers[2]["errno"], libc::EROFS);
+    assert_ne!(answers[3]["ok"], "");
+    assert_eq!(fs::read_to_string(etc.join("secret")).unwrap(), "hidden");
+    assert!(!bundle.rootfs().join("not").exists());
+}
+
+#[test]
+fn a_masked_folder_is_one_shared_empty_read_only_filesystem() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&[]);
+    bundle.set("/linux/maskedPaths", json!(["/etc", "/home"]));
+    let report = bundle.run().succeeded().answer();
+    let (first, second) = (
+        mount_at(&report, "/etc").unwrap(),
+        mount_at(&report, "/home").unwrap(),
+    );
+    assert_eq!(first["type"], "tmpfs");
+    assert_eq!(first["device"], second["device"]);
+    for option in ["ro", "nosuid", "nodev", "noexec"] {
+        assert!(
+            has(&first["options"], option) && has(&second["options"], option),
+            "{option}"
+        );
+    }
+}
+
+#[test]
+fn a_mask_on_a_link_covers_what_it_leads_to_inside_the_root() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&["read", "/etc/secret", "+", "list", "/home"]);
+    fs::write(bundle.rootfs().join("etc/secret"), "hidden").unwrap();
+    fs::create_dir(bundle.rootfs().join("home/below")).unwrap();
+    symlink("/etc/secret", bundle.rootfs().join("absolute")).unwrap();
+    symlink("../../../home", bundle.rootfs().join("upwards")).unwrap();
+    bundle.set("/linux/maskedPaths", json!(["/absolute", "/upwards"]));
+    let answers = bundle.run().succeeded().answers();
+    assert_eq!(answers[0]["ok"], "");
+    assert_eq!(answers[1]["ok"], json!([]));
+}
+
+#[test]
+fn a_mask_covers_what_is_mounted_there() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&["list", "/mnt"]);
+    let source = bundle.dir.join("source");
+    fs::create_dir_all(source.join("below")).unwrap();
+    bundle
+        .mount(bind(&source, "/mnt", &["rbind"]))
+        .set("/linux/maskedPaths", json!(["/mnt"]));
+    assert_eq!(bundle.run().succeeded().answer()["ok"], json!([]));
+}
+
+#[test]
+fn a_read_only_path_is_read_only_with_all_mounts_below_it() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&[
+        "write",
+        "/mnt/file",
+        "x",
+        "+",
+        "write",
+        "/mnt/below/file",
+        "x",
+        "+",
+        "write",
+        "/home/file",
+        "x",
+    ]);
+    let source = Mounted::tmpfs(bundle.dir.join("source"), MsFlags::empty());
+    let below = Mounted::tmpfs(source.0.join("below"), MsFlags::empty());
+    bundle
+        .mount(bind(&source.0, "/mnt", &["rbind"]))
+        .set("/root/readonly", json!(false))
+        .set("/linux/readonlyPaths", json!(["/mnt", "/not/there"]));
+    let answers = bundle.run().succeeded().answers();
+    assert_eq!(answers[0]["errno"], libc::EROFS);
+    assert_eq!(answers[1]["errno"], libc::EROFS);
+    assert_eq!(answers[2]["ok"], 1);
+    drop(below);
+}
+
+#[test]
+fn a_read_only_path_may_be_a_file_and_keeps_its_other_attributes() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&["report", "+", "write", "/mnt/file", "x"]);
+    let source = Mounted::tmpfs(bundle.dir.join("source"), MsFlags::MS_NOSUID);
+    fs::write(source.0.join("file"), "text").unwrap();
+    bundle
+        .mount(bind(&source.0, "/mnt", &["rbind", "noexec"]))
+        .set("/linux/readonlyPaths", json!(["/mnt/file"]));
+    let answers = bundle.run().succeeded().answers();
+    let options = &mount_at(&answers[0]["ok"], "/mnt/file").unwrap()["options"];
+    for option in ["ro", "nosuid", "noexec"] {
+        assert!(has(options, option), "{option}: {options}");
+    }
+    assert_eq!(answers[1]["errno"], libc::EROFS);
+}
+
+#[test]
+fn a_read_only_root_leaves_the_mounts_in_it_writable() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&["write", "/home/file", "x", "+", "write", "/mnt/file", "x"]);
+    bundle
+        .mount(tmpfs("/mnt", &[]))
+        .set("/root/readonly", json!(true));
+    let answers = bundle.run().succeeded().answers();
+    assert_eq!(answers[0]["errno"], libc::EROFS);
+    assert_eq!(answers[1]["ok"], 1);
+}
+
+#[test]
+fn a_read_only_root_leaves_the_hosts_mount_writable() {
+    needs!(root, probe);
+    let bundle = Bundle::probe(&[]);
+    let root = Mounted::itself(bundle.rootfs());
+    bundle.run().succeeded();
+    fs::write(bundle.rootfs().join("home/file"), "").unwrap();
+    drop(root);
+}
+
+#[test]
+fn a_root_moved_instead_of_pivoted_is_the_root_too() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&["report", "+", "write", "/home/file", "x"]);
+    allow_mounting(&mut bundle);
+    let answers = bundle
+        .call(&["run", "--no-pivot", &bundle.id])
+        .succeeded()
+        .answers();
+    let entries = &answers[0]["ok"]["root"];
+    assert!(has(entries, "probe") && !has(entries, "boot"), "{entries}");
+    assert_eq!(answers[1]["errno"], libc::EROFS);
+}
