@@ -4,7 +4,7 @@
 mod harness;
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -81,7 +81,10 @@ impl Ground {
         // What CLONE_INTO_CGROUP does for a container.
         let v2 = self.group.entrance().unwrap();
         fs::write(procs(v2), pid.to_string()).unwrap();
-        self.group.admit(pid).unwrap();
+        for door in self.group.doors().unwrap() {
+            let mut door = fs::File::from(door);
+            door.write_all(pid.to_string().as_bytes()).unwrap();
+        }
         drop(child.stdin.take());
         self.children.push(child);
         pid

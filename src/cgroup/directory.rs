@@ -195,10 +195,11 @@ impl Directory {
         .is_ok()
     }
 
-    /// Puts the process (by any of its threads) into this group.
-    pub(super) fn admit(&self, pid: Pid) -> Result<(), Error> {
-        self.write("cgroup.procs", &pid.to_string())
-            .map_err(Error::call("put the process into the group", &self.path))
+    /// The file by which one thread enters this v1 group.
+    pub(super) fn door(&self) -> Result<OwnedFd, Error> {
+        let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        openat(&self.fd, "tasks", flags, Mode::empty())
+            .map_err(Error::call("open", self.path.join("tasks")))
     }
 
     /// Names of the groups directly below.

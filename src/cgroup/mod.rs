@@ -6,7 +6,7 @@
 //!                                names the container's groups; makes nothing
 //! group.paths()                  to be recorded before …
 //! group.make(limits)             … the directories exist, with their limits, empty
-//! group.entrance(), admit(pid)   the first process goes in: by clone3, and then by writing
+//! group.entrance(), doors()      the first process goes in: by clone3, and then by writing
 //! reopen(&[PathBuf]) -> Result<Box<dyn Group>, Error>
 //!                                a later command finds them by the recorded paths
 //! ```
@@ -28,7 +28,7 @@ mod v2;
 mod v2_limits;
 
 use std::fmt;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use nix::unistd::Pid;
@@ -61,8 +61,11 @@ pub trait Group: fmt::Debug {
     /// The v2 directory, for `CLONE_INTO_CGROUP`. `None` before [`Group::make`] or without v2.
     fn entrance(&self) -> Option<BorrowedFd<'_>>;
 
-    /// Puts `process` where `clone3` could not: into the v1 hierarchies.
-    fn admit(&self, process: Pid) -> Result<(), Error>;
+    /// Where the process goes in that `clone3` could not put it: the `tasks` files of its v1 groups.
+    /// The process itself, while it has one thread, writes `0` to each. Whoever moves another
+    /// process, or moves one by `cgroup.procs`, takes a lock that waits for an RCU grace period, 5
+    /// to 10 ms; a thread that moves itself does not (Linux 5.16, cgroup_procs_write_start).
+    fn doors(&self) -> Result<Vec<OwnedFd>, Error>;
 
     /// Every process in the group and below it, as this pid namespace counts them. A group that is
     /// gone has none.

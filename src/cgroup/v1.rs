@@ -1,6 +1,6 @@
 //! A container's groups on a host with v1 controllers, and in the v2 hierarchy beside them.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -147,8 +147,8 @@ impl Group for V1 {
         self.unified().map(Directory::fd)
     }
 
-    fn admit(&self, process: Pid) -> Result<(), Error> {
-        self.open_seats().try_for_each(|group| group.admit(process))
+    fn doors(&self) -> Result<Vec<OwnedFd>, Error> {
+        self.open_seats().map(Directory::door).collect()
     }
 
     fn pids(&self) -> Result<Vec<Pid>, Error> {

@@ -209,8 +209,10 @@ impl Creation {
             None
         };
         let group = self.draft.group.as_ref();
+        let doors = group.map_or(Ok(Vec::new()), |group| group.doors())?;
         let equipment = Equipment {
             group: group.and_then(|group| group.entrance()),
+            doors: &doors,
             listener: listener.as_ref().map(OwnedFd::as_fd),
             lock: Some(self.slot.lock_fd()),
         };
@@ -233,11 +235,6 @@ impl Creation {
                 launched.map_ids(&self.draft.container.id_maps)?;
                 if let Some(score) = self.draft.plan.birth.oom_score {
                     launched.set_oom_score(score)?;
-                }
-            }
-            Gate::Admitted => {
-                if let Some(group) = &self.draft.group {
-                    group.admit(launched.pid)?;
                 }
             }
             Gate::Hooked => {

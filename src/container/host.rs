@@ -33,7 +33,7 @@ fn shown(hierarchies: &Hierarchies, paths: &[PathBuf]) -> Groups {
         Hierarchies::V1 { controllers, .. } => Groups::V1 {
             hierarchies: controllers.iter().map(|h| show(h, found_in(h))).collect(),
             links: controllers.iter().flat_map(links).collect(),
-            admits: paths
+            has_doors: paths
                 .iter()
                 .any(|p| controllers.iter().any(|h| p.starts_with(&h.mount_point))),
         },

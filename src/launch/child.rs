@@ -21,22 +21,25 @@ pub(super) struct Child<'a> {
     pub(super) plan: &'a Plan,
     pub(super) channel: BorrowedFd<'a>,
     pub(super) report: &'a Report,
+    pub(super) doors: &'a [OwnedFd],
     /// For `start`: where it knocks, and the page that it is given.
     pub(super) start: Option<(BorrowedFd<'a>, BorrowedFd<'a>)>,
     /// The container's state in JSON, for hooks.
     pub(super) state: Option<BorrowedFd<'a>>,
-    pub(super) found: Found,
+    pub(super) found: Found<'a>,
 }
 
 /// What the steps leave for each other.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct Found<'a> {
     pub(super) root: Option<OwnedFd>,
     /// The host's /dev/null, and an empty read-only directory that is mounted by now.
     pub(super) null: Option<OwnedFd>,
     pub(super) empty: Option<OwnedFd>,
     /// A procfs that nobody else can reach.
     proc: Option<OwnedFd>,
+    /// The directory that the last node or link was made in.
+    dir: Option<(&'a [u8], OwnedFd)>,
     program: usize,
     in_working_dir: bool,
     /// The kernel's or a hook's own words about the fault.
@@ -44,13 +47,14 @@ pub(super) struct Found {
     pub(super) note_length: usize,
 }
 
-impl Default for Found {
+impl Default for Found<'_> {
     fn default() -> Self {
         Self {
             root: None,
             null: None,
             empty: None,
             proc: None,
+            dir: None,
             program: 0,
             in_working_dir: false,
             note: [0; NOTE],
@@ -59,7 +63,7 @@ impl Default for Found {
     }
 }
 
-impl Child<'_> {
+impl<'a> Child<'a> {
     /// Ends in the program, or in a fault on the shared page.
     pub(super) fn run(mut self) -> ! {
         alloc::forbid();
@@ -76,7 +80,10 @@ impl Child<'_> {
         clone::end(0)
     }
 
-    fn carry_out(&mut self, step: &Step) -> Result<(), Stop> {
+    fn carry_out(&mut self, step: &'a Step) -> Result<(), Stop> {
+        if !matches!(step, Step::Node(_) | Step::Link { .. }) {
+            self.found.dir = None;
+        }
         match step {
             Step::DieWithRuntime => identity::set_parent_death_signal(libc::SIGKILL)?,
             Step::OutliveRuntime => identity::set_parent_death_signal(0)?,
@@ -84,6 +91,11 @@ impl Child<'_> {
             Step::Join(join) => clone::join(join.namespace.as_fd(), join.kind.bit())?,
             Step::Gate(gate) => self.pass(*gate)?,
             Step::BecomeRoot => become_root()?,
+            Step::JoinGroups => {
+                for door in self.doors {
+                    path::write_once(door.as_fd(), b"0")?;
+                }
+            }
             Step::Unshare(kinds) => clone::unshare(*kinds)?,
             Step::NewSession => identity::new_session()?,
             Step::NewKeyring(name) => new_keyring(name)?,
@@ -194,19 +206,15 @@ impl Child<'_> {
         )
     }
 
-    fn make_node(&self, node: &Node) -> Result<(), Stop> {
+    fn make_node(&mut self, node: &'a Node) -> Result<(), Stop> {
         let (dir, name) = self.parent(&node.at)?;
         let mode = node.mode_word();
-        match path::make_node(dir.as_fd(), name, mode, node.device()) {
+        match path::make_node(dir, name, mode, node.device()) {
             Ok(()) => {}
             Err(Errno::EEXIST) => {
                 // config-linux.md: a file that is there must be the same device.
-                let there = path::open(
-                    dir.as_fd(),
-                    name,
-                    libc::O_PATH | libc::O_NOFOLLOW,
-                    Resolve::InRoot,
-                )?;
+                let there =
+                    path::open(dir, name, libc::O_PATH | libc::O_NOFOLLOW, Resolve::InRoot)?;
                 let stat = path::stat(there.as_fd())?;
                 let same = stat.st_mode & libc::S_IFMT == mode & libc::S_IFMT
                     && (stat.st_rdev == node.device() || mode & libc::S_IFMT == libc::S_IFIFO);
@@ -219,24 +227,19 @@ impl Child<'_> {
             Err(errno) => return Err(errno.into()),
         }
         if (node.uid, node.gid) != (0, 0) {
-            let made = path::open(
-                dir.as_fd(),
-                name,
-                libc::O_PATH | libc::O_NOFOLLOW,
-                Resolve::InRoot,
-            )?;
+            let made = path::open(dir, name, libc::O_PATH | libc::O_NOFOLLOW, Resolve::InRoot)?;
             path::set_owner(made.as_fd(), node.uid, node.gid)
                 .map_err(|errno| Stop::at(Call::SetOwner, errno))?;
         }
         Ok(())
     }
 
-    fn make_link(&self, text: &CStr, at: &InRoot, replace: bool) -> Result<(), Stop> {
+    fn make_link(&mut self, text: &CStr, at: &'a InRoot, replace: bool) -> Result<(), Stop> {
         let (dir, name) = self.parent(at)?;
-        match path::make_link(text, dir.as_fd(), name) {
+        match path::make_link(text, dir, name) {
             Err(Errno::EEXIST) if replace => {
-                path::unlink(dir.as_fd(), name)?;
-                path::make_link(text, dir.as_fd(), name)?;
+                path::unlink(dir, name)?;
+                path::make_link(text, dir, name)?;
                 Ok(())
             }
             Ok(()) | Err(Errno::EEXIST) => Ok(()),
@@ -244,11 +247,15 @@ impl Child<'_> {
         }
     }
 
-    /// The directory of `path`, made where it is missing, and the last component.
-    fn parent<'p>(&self, path: &'p InRoot) -> Result<(OwnedFd, &'p CStr), Stop> {
+    /// The directory of `path`, made where it is missing, and the last component. Nodes and links
+    /// mostly lie side by side: the directory of the one before serves the next.
+    fn parent(&mut self, path: &'a InRoot) -> Result<(BorrowedFd<'_>, &'a CStr), Stop> {
         let (dir, name) = path.split_last();
-        let dir = super::target::open_dir(self.root(), dir)?;
-        Ok((dir, name))
+        let opened = match self.found.dir.take() {
+            Some((last, opened)) if last == dir => opened,
+            _ => super::target::open_dir(self.root(), dir)?,
+        };
+        Ok((self.found.dir.insert((dir, opened)).1.as_fd(), name))
     }
 
     fn pivot(&mut self, shared: bool) -> Result<(), Stop> {

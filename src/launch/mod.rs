@@ -45,6 +45,8 @@ pub enum Error {
 pub struct Equipment<'a> {
     /// The cgroup v2 directory it is born in.
     pub group: Option<BorrowedFd<'a>>,
+    /// What it writes to, to be in its other groups (`Group::doors`).
+    pub doors: &'a [OwnedFd],
     /// Where `start` will knock, for plans that wait for it.
     pub listener: Option<BorrowedFd<'a>>,
     /// A lock on a file belongs to all copies of its descriptor: the child closes its own.
@@ -109,6 +111,7 @@ pub fn launch(plan: &Plan, equipment: &Equipment<'_>) -> Result<Launched, Error>
         Child {
             plan,
             channel: theirs.as_fd(),
+            doors: equipment.doors,
             report: &report,
             start,
             state: state.as_ref().map(AsFd::as_fd),

@@ -27,8 +27,8 @@ pub enum Groups {
         /// Names by which single controllers are known beside that of their hierarchy: (text of
         /// the link, name).
         links: Vec<(String, String)>,
-        /// The runtime must put the process in: clone reaches only v2.
-        admits: bool,
+        /// The process has to go in by itself: clone reaches only v2.
+        has_doors: bool,
     },
 }
 

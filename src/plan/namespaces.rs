@@ -59,8 +59,14 @@ impl Planner<'_> {
     }
 
     fn cgroup_namespace(&mut self, namespace: &Namespace) -> Result<(), Error> {
-        if matches!(self.host.groups, Groups::V1 { admits: true, .. }) {
-            self.push(Step::Gate(Gate::Admitted));
+        if matches!(
+            self.host.groups,
+            Groups::V1 {
+                has_doors: true,
+                ..
+            }
+        ) {
+            self.push(Step::JoinGroups);
         }
         match namespace {
             Namespace::Share => {}

@@ -26,6 +26,8 @@ pub enum Step {
     Gate(Gate),
     /// Become user and group 0 of the new user namespace.
     BecomeRoot,
+    /// Enter the groups that clone could not make it be born in.
+    JoinGroups,
     /// `CLONE_NEW*` bits of namespaces that clone could not make.
     Unshare(u64),
     NewSession,
@@ -177,8 +179,6 @@ pub fn kinds(bits: u64) -> impl Iterator<Item = &'static str> {
 pub enum Gate {
     /// The id maps of the new user namespace are written.
     Mapped,
-    /// The process is in the groups that clone could not put it in.
-    Admitted,
     /// The hooks of the runtime's side have run.
     Hooked,
     /// The record names the process.
@@ -198,7 +198,7 @@ impl Gate {
     }
 
     pub fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Mapped, Self::Admitted, Self::Hooked, Self::Recorded]
+        [Self::Mapped, Self::Hooked, Self::Recorded]
             .into_iter()
             .find(|gate| gate.byte() == byte)
     }

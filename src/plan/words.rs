@@ -27,11 +27,11 @@ impl Display for Step {
             }
             Self::Gate(gate) => f.write_str(match gate {
                 Gate::Mapped => "wait for the id maps",
-                Gate::Admitted => "wait for the cgroups",
                 Gate::Hooked => "wait for the hooks of the runtime's side",
                 Gate::Recorded => "wait for the record",
             }),
             Self::BecomeRoot => f.write_str("become root of the user namespace"),
+            Self::JoinGroups => f.write_str("join the groups of cgroup v1"),
             Self::Unshare(bits) => {
                 write!(
                     f,
