@@ -1,0 +1,95 @@
+//! CVE-2019-5736: a container that overwrites the program of the runtime.
+
+use super::harness::{Bundle, needs};
+use serde_json::json;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Opens the program of process 2, ends that process, and writes through the descriptor when nobody
+/// executes the file any more.
+const ATTACKER: &str = "
+    until [ -r /proc/2/exe ]; do sleep 0.01; done
+    exec 3</proc/2/exe
+    echo opened
+    kill -9 2
+    for turn in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        said=$( { echo overwritten >/proc/self/fd/3; } 2>&1 )
+        case $said in *busy*) sleep 0.1 ;; *) break ;; esac
+    done
+    echo \"end: $said\"
+";
+
+/// A pipe that takes no byte more: who writes to it stays where it is.
+fn full_pipe() -> (OwnedFd, File) {
+    let (read, write) = nix::unistd::pipe().unwrap();
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&write));
+    let mut filler = OpenOptions::new()
+        .write(true)
+        .custom_flags(nix::libc::O_NONBLOCK)
+        .open(path)
+        .unwrap();
+    while filler.write(&[0; 4096]).is_ok() {}
+    (read, File::from(write))
+}
+
+#[test]
+fn the_runtimes_file_cannot_be_written_by_a_container_that_runs_it() {
+    needs!(root, busybox);
+    let attacker = Bundle::busybox(ATTACKER);
+    let out = attacker.create().succeeded();
+
+    // The image's program is a script, and its interpreter is whoever executes it: the runtime. It
+    // comes back to life as a process of the container that can be looked into, and complains.
+    let mut bundle = Bundle::busybox("");
+    let script = bundle.rootfs().join("script");
+    fs::write(&script, "#!/proc/self/exe\n").unwrap();
+    fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+    let path = format!("/proc/{}/ns/pid", attacker.state()["pid"]);
+    bundle
+        .args(&["/script"])
+        .set("/linux/namespaces/0/path", json!(path));
+
+    // A copy of the runtime stands for the installed one.
+    let run = bundle.command(&["run", &bundle.id]);
+    let victim = bundle.dir.join("victim");
+    fs::copy(run.get_program(), &victim).unwrap();
+    let before = fs::read(&victim).unwrap();
+    let (_reader, full) = full_pipe();
+    let mut command = Command::new(&victim);
+    command
+        .args(run.get_args())
+        .current_dir(&bundle.dir)
+        .stdin(Stdio::null());
+    let mut running = command.stdout(Stdio::null()).stderr(full).spawn().unwrap();
+
+    // It is process 2 there if it comes before any that the attacker makes.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while bundle.call(&["state", &bundle.id]).code != 0 || bundle.state()["status"] != "running" {
+        assert!(Instant::now() < deadline, "does not start");
+    }
+    attacker.start().succeeded();
+    while !out.stdout_now().contains("end: ") {
+        assert!(
+            Instant::now() < deadline,
+            "the attack hangs: {}",
+            out.stdout_now()
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    running.wait().unwrap();
+    let said = out.stdout_now();
+    assert!(said.starts_with("opened\n"), "{said}");
+    assert!(
+        fs::read(&victim).unwrap() == before,
+        "the runtime was overwritten: {said}"
+    );
+    assert!(
+        said.contains("Read-only file system") || said.contains("not permitted"),
+        "{said}"
+    );
+    attacker.wait_for_status("stopped");
+}
