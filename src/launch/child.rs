@@ -103,6 +103,7 @@ impl<'a> Child<'a> {
             Step::PrivateParent(path) => mount::set_propagation(path, libc::MS_PRIVATE)?,
             Step::AttachRoot(tree) => self.attach_root(tree)?,
             Step::Mount(mount) => self.mount(mount)?,
+            Step::Remount(remount) => self.remount(remount)?,
             Step::Node(node) => self.make_node(node)?,
             Step::Link { text, at, replace } => self.make_link(text, at, *replace)?,
             Step::Mask(path) => self.mask(path)?,

@@ -112,10 +112,12 @@ pub fn words(step: &Step, fault: &Fault) -> String {
     let note = String::from_utf8_lossy(&fault.note);
     match (step, call) {
         (Step::FindProgram(program), _) => find(program, call, cause),
-        (Step::Mount(mount), Call::SetOption | Call::CreateFilesystem) if !note.is_empty() => {
+        (Step::Mount(_) | Step::Remount(_), Call::SetOption | Call::CreateFilesystem)
+            if !note.is_empty() =>
+        {
             let note = note.trim_end();
             // The kernel marks an error with "e ", and mostly names the filesystem.
-            format!("{mount}: {}", note.strip_prefix("e ").unwrap_or(note))
+            format!("{step}: {}", note.strip_prefix("e ").unwrap_or(note))
         }
         (Step::Mount(mount), Call::OpenFilesystem) => match &mount.source {
             Source::New { kind, .. } if cause == Errno::ENODEV => {

@@ -9,7 +9,7 @@ use super::child::Child;
 use super::copy_up;
 use super::fault::{Call, Stop};
 use super::target::{Want, open_or_make};
-use crate::plan::step::{Mount, Source, TargetRule, Tree};
+use crate::plan::step::{Mount, Remount, Source, TargetRule, Tree};
 use crate::spec::mounts::FsOption;
 use crate::spec::units::InRoot;
 use crate::sys::mount;
@@ -57,6 +57,16 @@ fn octal(mode: libc::mode_t) -> [u8; 5] {
     const DIGITS: &[u8; 8] = b"01234567";
     let digit = |shift: u32| DIGITS[(mode >> shift & 7) as usize];
     [digit(9), digit(6), digit(3), digit(0), 0]
+}
+
+fn set_options(fs: &OwnedFd, options: &[FsOption]) -> Result<(), Stop> {
+    options.iter().try_for_each(|option| {
+        match option {
+            FsOption::Flag(key) => mount::set_flag(fs.as_fd(), key),
+            FsOption::Value(key, value) => mount::set_value(fs.as_fd(), key, value),
+        }
+        .at(Call::SetOption)
+    })
 }
 
 impl Child<'_> {
@@ -150,21 +160,39 @@ impl Child<'_> {
             if let Some(source) = source {
                 mount::set_value(fs.as_fd(), c"source", source).at(Call::SetOption)?;
             }
-            for option in options {
-                match option {
-                    FsOption::Flag(key) => mount::set_flag(fs.as_fd(), key),
-                    FsOption::Value(key, value) => mount::set_value(fs.as_fd(), key, value),
-                }
-                .at(Call::SetOption)?;
-            }
+            set_options(&fs, options)?;
             mount::create(fs.as_fd()).at(Call::CreateFilesystem)
         })();
+        self.note_complaint(&fs, made)?;
+        mount::fsmount(fs.as_fd(), step.attributes.set).at(Call::MountFilesystem)
+    }
+
+    /// Keeps the kernel's own words about a filesystem that it does not take.
+    fn note_complaint(&mut self, fs: &OwnedFd, made: Result<(), Stop>) -> Result<(), Stop> {
         if made.is_err() {
             let note = &mut self.found.note;
             self.found.note_length = mount::complaint(fs.as_fd(), note).unwrap_or(0);
         }
-        made?;
-        mount::fsmount(fs.as_fd(), step.attributes.set).at(Call::MountFilesystem)
+        made
+    }
+
+    /// Changes the mount at the target, and its filesystem where options say so.
+    pub(super) fn remount(&mut self, step: &Remount) -> Result<(), Stop> {
+        let target = self.open(&step.target).at(Call::OpenTarget)?;
+        if !step.options.is_empty() {
+            let fs = mount::fspick(target.as_fd()).at(Call::OpenFilesystem)?;
+            let changed = set_options(&fs, &step.options)
+                .and_then(|()| mount::reconfigure(fs.as_fd()).at(Call::CreateFilesystem));
+            self.note_complaint(&fs, changed)?;
+        }
+        for (attributes, recursive) in [(step.attributes, false), (step.recursive, true)] {
+            let (set, clear) = (attributes.set, attributes.clear);
+            if set | clear != 0 {
+                mount::set_attributes(target.as_fd(), set, clear, 0, recursive)
+                    .at(Call::SetAttributes)?;
+            }
+        }
+        Ok(())
     }
 
     /// Covers a file with the null device, and a directory with an empty one; what is not there

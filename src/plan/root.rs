@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::step::{self, Gate, Mount, Source, Step, TargetRule, Tree};
+use super::step::{self, Gate, Mount, Remount, Source, Step, TargetRule, Tree};
 use super::{Error, Planner};
 use crate::spec::container::Hook;
 use crate::spec::mounts::{
@@ -41,6 +41,7 @@ impl Planner<'_> {
         for asked in &self.container.mounts {
             match &asked.what {
                 What::Cgroup => self.cgroup_mount(asked, &mut seals),
+                What::Remount(options) => self.remount(asked, options),
                 _ => self.mount(asked, &mut seals)?,
             }
         }
@@ -128,7 +129,7 @@ impl Planner<'_> {
                     options: options(filesystem, !seals_itself(asked, filesystem)),
                 }
             }
-            What::Cgroup => return Ok(()),
+            What::Cgroup | What::Remount(_) => return Ok(()),
         };
         self.push(Step::Mount(Mount {
             source,
@@ -141,6 +142,15 @@ impl Planner<'_> {
             rule: rule(&asked.target),
         }));
         Ok(())
+    }
+
+    fn remount(&mut self, asked: &Asked, options: &[FsOption]) {
+        self.push(Step::Remount(Remount {
+            target: asked.target.clone(),
+            attributes: asked.attributes,
+            recursive: asked.recursive,
+            options: options.to_vec(),
+        }));
     }
 
     /// The hooks between the mounts and the change of root.

@@ -47,6 +47,7 @@ pub enum Step {
     },
     Mask(InRoot),
     ReadOnly(InRoot),
+    Remount(Remount),
     /// Attributes for a mount that had to be writable while things were put into it.
     Seal {
         target: InRoot,
@@ -225,6 +226,16 @@ pub struct Mount {
     /// A tmpfs gets the mode of the directory it covers, if there is one.
     pub keep_mode: bool,
     pub rule: TargetRule,
+}
+
+/// Changes to what is mounted at a target by now.
+#[derive(Debug)]
+pub struct Remount {
+    pub target: InRoot,
+    pub attributes: Attributes,
+    pub recursive: Attributes,
+    /// For the filesystem, which other mounts of it share.
+    pub options: Vec<FsOption>,
 }
 
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::fmt::{self, Display};
 
-use super::step::{Gate, Mount, Node, Source, Step, kinds};
+use super::step::{Gate, Mount, Node, Remount, Source, Step, kinds};
 use crate::spec::container::NodeKind;
 use crate::spec::mounts::{Attributes, FsOption};
 
@@ -55,6 +55,7 @@ impl Display for Step {
                 )
             }
             Self::Mount(mount) => mount.fmt(f),
+            Self::Remount(remount) => remount.fmt(f),
             Self::Node(node) => node.fmt(f),
             Self::Link { text, at, .. } => write!(f, "link {at} to {}", show(text)),
             Self::Mask(path) => write!(f, "mask {path}"),
@@ -186,10 +187,7 @@ impl Display for Mount {
             Source::New { kind, options, .. } => {
                 write!(f, "mount {} at {}", show(kind), self.target)?;
                 words.extend(attributes(self.attributes, ""));
-                words.extend(options.iter().map(|option| match option {
-                    FsOption::Flag(key) => show(key).to_string(),
-                    FsOption::Value(key, value) => format!("{}={}", show(key), show(value)),
-                }));
+                words.extend(options.iter().map(option));
             }
             Source::Bind(tree) => {
                 let whole = if tree.recursive { "bind" } else { "bind only" };
@@ -207,6 +205,27 @@ impl Display for Mount {
         } else {
             write!(f, " ({})", words.join(", "))
         }
+    }
+}
+
+impl Display for Remount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "remount {}", self.target)?;
+        let mut words = attributes(self.attributes, "");
+        words.extend(attributes(self.recursive, "r"));
+        words.extend(self.options.iter().map(option));
+        if words.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " ({})", words.join(", "))
+        }
+    }
+}
+
+fn option(option: &FsOption) -> String {
+    match option {
+        FsOption::Flag(key) => show(key).to_string(),
+        FsOption::Value(key, value) => format!("{}={}", show(key), show(value)),
     }
 }
 

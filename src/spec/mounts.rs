@@ -32,6 +32,9 @@ pub enum What {
     Bind { source: AbsPath, recursive: bool },
     /// A new filesystem, or one by its device.
     Filesystem(Filesystem),
+    /// What is mounted there by now, with other attributes, and with these options for its
+    /// filesystem unless it is a bind.
+    Remount(Vec<FsOption>),
     /// The container's own groups: what is mounted depends on the host's hierarchies.
     Cgroup,
 }
@@ -135,6 +138,7 @@ struct Asked {
     recursive: Attributes,
     propagation: Vec<Propagation>,
     copy_up: bool,
+    remount: bool,
     /// Whether with all below, where it is a bind.
     bind: Option<bool>,
     /// For the filesystem, in order.
@@ -175,6 +179,7 @@ impl Asked {
                 self.bind = Some(recursive || self.bind == Some(true));
             }
             Word::CopyUp => self.copy_up = true,
+            Word::Remount => self.remount = true,
         }
         Ok(())
     }
@@ -213,6 +218,14 @@ fn convert_what(
     let source = mount.source().as_deref().unwrap_or(Path::new(""));
     let bind = asked.bind.or((kind == "bind").then_some(false));
 
+    if asked.remount {
+        let options = if bind.is_some() {
+            &[][..]
+        } else {
+            &asked.options
+        };
+        return Ok(What::Remount(options.to_vec()));
+    }
     if let Some(recursive) = bind {
         let at = at.key("source");
         if source.as_os_str().is_empty() {
@@ -288,6 +301,7 @@ fn check_proc(target: &InRoot, what: &What) -> Result<(), String> {
     match what {
         What::Filesystem(fs) if is_top && fs.kind.as_bytes() == b"proc" => Ok(()),
         What::Bind { .. } if is_top || is_listed() => Ok(()),
+        What::Remount(_) => Ok(()),
         _ if is_top => Err(format!("{target} can only be a proc filesystem")),
         _ => Err(format!(
             "{target} is inside /proc, where this cannot be mounted"

@@ -26,6 +26,8 @@ pub(super) enum Word {
         recursive: bool,
     },
     CopyUp,
+    /// Changes what is mounted at the target.
+    Remount,
     /// Nothing is left to ask of today's kernel.
     Nothing,
 }
@@ -67,7 +69,7 @@ impl Change {
 }
 
 use Change::{Atime, Clear, NotAtime, Set};
-use Word::{Access, Below, Bind, CopyUp, Here, Nothing, Propagate, Superblock};
+use Word::{Access, Below, Bind, CopyUp, Here, Nothing, Propagate, Remount, Superblock};
 
 /// Sorted by name. `norelatime` asks for what has not existed since Linux 2.6.30, where relatime
 /// became the default; `silent` concerns the kernel's log of `mount(2)`; `iversion` has no word in
@@ -102,6 +104,7 @@ pub(super) const OPTIONS: &[(&str, Word)] = &[
     ("rdev", Below(Clear(NODEV))),
     ("rdiratime", Below(Clear(NODIRATIME))),
     ("relatime", Here(Atime(RELATIME))),
+    ("remount", Remount),
     ("rexec", Below(Clear(NOEXEC))),
     ("rnoatime", Below(Atime(NOATIME))),
     ("rnodev", Below(Set(NODEV))),
@@ -135,7 +138,7 @@ pub(super) const OPTIONS: &[(&str, Word)] = &[
 ];
 
 /// Words of the OCI that are still to come.
-pub(super) const UNSUPPORTED: &[&str] = &["idmap", "remount", "ridmap"];
+pub(super) const UNSUPPORTED: &[&str] = &["idmap", "ridmap"];
 
 /// `None`: the word is not the OCI's.
 pub(super) fn meaning(word: &str) -> Option<Word> {

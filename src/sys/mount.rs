@@ -24,6 +24,19 @@ pub fn fsopen(kind: &CStr) -> Result<OwnedFd, Errno> {
     checked(fd).map(owned)
 }
 
+/// The filesystem of the mount that `at` is the root of, to be changed (`fspick(2)`).
+pub fn fspick(at: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let flags = libc::FSPICK_CLOEXEC | libc::FSPICK_EMPTY_PATH;
+    // SAFETY: the path is a static empty string.
+    let fd = unsafe { libc::syscall(libc::SYS_fspick, at.as_raw_fd(), c"".as_ptr(), flags) };
+    checked(fd).map(owned)
+}
+
+/// Gives a picked filesystem the options that were set.
+pub fn reconfigure(fs: BorrowedFd<'_>) -> Result<(), Errno> {
+    fsconfig(fs, libc::FSCONFIG_CMD_RECONFIGURE, None, None)
+}
+
 fn fsconfig(
     fs: BorrowedFd<'_>,
     command: c_uint,

@@ -10,6 +10,7 @@ mod filesystems;
 mod options;
 mod paths;
 mod propagation;
+mod remounts;
 mod targets;
 mod user_namespace;
 

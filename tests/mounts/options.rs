@@ -95,6 +95,7 @@ const ELSEWHERE: &[&str] = &[
     "runbindable",
     "shared",
     "slave",
+    "remount",
     "tmpcopyup",
     "unbindable",
 ];

@@ -317,7 +317,7 @@ fn features_lists_the_words_of_the_ocis_table() {
     let found: Vec<&str> = options::names().collect();
     let expected = "async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand \
         noatime nodev nodiratime noexec noiversion nolazytime nomand norelatime nostrictatime nosuid \
-        nosymfollow private ratime rbind rdev rdiratime relatime rexec rnoatime rnodev rnodiratime \
+        nosymfollow private ratime rbind rdev rdiratime relatime remount rexec rnoatime rnodev rnodiratime \
         rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime rro rrw rshared \
         rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime suid \
         symfollow sync tmpcopyup unbindable";
