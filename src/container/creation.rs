@@ -10,6 +10,7 @@ use crate::cgroup::{Group, Hierarchies, place};
 use crate::launch::{self, Equipment, Event, Launched};
 use crate::plan::step::Step;
 use crate::plan::{Ending, Gate, Plan, Wishes, plan};
+use crate::spec::mounts::What;
 use crate::spec::{self, Container, Id};
 use crate::state::{Identity, LaterHooks, Phase, Record, Slot, Time, pid_file};
 use crate::sys::{channel, path};
@@ -117,18 +118,24 @@ pub(super) fn plan_for(
     container: &Container,
     wishes: &Wishes,
 ) -> Result<(Option<Box<dyn Group>>, Plan), Error> {
+    let is_shown = container
+        .mounts
+        .iter()
+        .any(|mount| matches!(mount.what, What::Cgroup));
     let hierarchies = match cx.groups {
+        // The container stays in the caller's groups, and may see them.
+        GroupDriver::Disabled if is_shown => Hierarchies::detect().ok(),
         GroupDriver::Disabled => None,
         _ => Some(Hierarchies::detect()?),
     };
     let group = match &hierarchies {
-        Some(hierarchies) => Some(place(
+        Some(hierarchies) if cx.groups != GroupDriver::Disabled => Some(place(
             hierarchies,
             &container.group_path,
             &wishes.id,
             &container.limits,
         )?),
-        None => None,
+        _ => None,
     };
     let host = host::probe(hierarchies.as_ref(), group.as_deref())?;
     Ok((group, plan(container, &host, wishes)?))

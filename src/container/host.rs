@@ -15,9 +15,10 @@ pub(super) fn probe(
     Ok(Host {
         uid: nix::unistd::geteuid().as_raw(),
         capabilities: identity::capabilities().map_err(call("ask for the own capabilities"))?,
-        groups: match (hierarchies, group) {
-            (Some(hierarchies), Some(group)) => shown(hierarchies, &group.paths()),
-            _ => Groups::Disabled,
+        has_kcore: Path::new("/proc/kcore").exists(),
+        groups: match hierarchies {
+            Some(hierarchies) => shown(hierarchies, &group.map(Group::paths).unwrap_or_default()),
+            None => Groups::Disabled,
         },
     })
 }
@@ -29,7 +30,13 @@ fn shown(hierarchies: &Hierarchies, paths: &[PathBuf]) -> Groups {
         paths.iter().find(is_in).cloned()
     };
     match hierarchies {
-        Hierarchies::V2(one) => Groups::V2(found_in(one).unwrap_or_else(|| one.own_dir())),
+        Hierarchies::V2(one) => {
+            let group = found_in(one);
+            Groups::V2 {
+                owned: group.is_some(),
+                group: group.unwrap_or_else(|| one.own_dir()),
+            }
+        }
         Hierarchies::V1 { controllers, .. } => Groups::V1 {
             hierarchies: controllers.iter().map(|h| show(h, found_in(h))).collect(),
             links: controllers.iter().flat_map(links).collect(),

@@ -67,7 +67,7 @@ impl Planner<'_> {
                 replace: false,
             });
         }
-        if Path::new("/proc/kcore").exists() {
+        if self.host.has_kcore {
             let at = in_root("dev/core");
             self.push(Step::Link {
                 text: c"/proc/kcore".into(),

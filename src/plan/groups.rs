@@ -14,13 +14,14 @@ impl Planner<'_> {
     pub(super) fn cgroup_mount(&mut self, asked: &Asked, seals: &mut Vec<Step>) {
         match &self.host.groups {
             Groups::Disabled => {}
-            Groups::V2(group) => {
+            Groups::V2 { group, owned } => {
                 let source = if self.sees_own_groups() {
                     filesystem("cgroup2", &[])
                 } else {
                     bind(group)
                 };
-                self.push(self.group_mount(asked, source, asked.target.clone()));
+                let asked = looked_at(asked, *owned);
+                self.push(self.group_mount(&asked, source, asked.target.clone()));
             }
             Groups::V1 {
                 hierarchies, links, ..
@@ -29,14 +30,7 @@ impl Planner<'_> {
                 for hierarchy in hierarchies {
                     let source = self.hierarchy(hierarchy);
                     let target = below(&asked.target, &hierarchy.name);
-                    let mut asked = asked.clone();
-                    if !hierarchy.owned {
-                        // The runtime's own group, at times the root with its release_agent
-                        // (CVE-2022-0492): to be looked at, not to be changed.
-                        asked.attributes.set |= libc::MOUNT_ATTR_RDONLY;
-                        asked.attributes.clear &= !libc::MOUNT_ATTR_RDONLY;
-                        asked.recursive.clear &= !libc::MOUNT_ATTR_RDONLY;
-                    }
+                    let asked = looked_at(asked, hierarchy.owned);
                     self.push(self.group_mount(&asked, source, target));
                 }
                 for (text, name) in links {
@@ -93,6 +87,18 @@ impl Planner<'_> {
             rule: TargetRule::NotProc,
         })
     }
+}
+
+/// A group of the runtime's own, at times the root with its release_agent (CVE-2022-0492), is there to
+/// be looked at, not to be changed.
+fn looked_at(asked: &Asked, owned: bool) -> Asked {
+    let mut asked = asked.clone();
+    if !owned {
+        asked.attributes.set |= libc::MOUNT_ATTR_RDONLY;
+        asked.attributes.clear &= !libc::MOUNT_ATTR_RDONLY;
+        asked.recursive.clear &= !libc::MOUNT_ATTR_RDONLY;
+    }
+    asked
 }
 
 /// The group is made after the plan: the child opens it, also from a user namespace, since anybody

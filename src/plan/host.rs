@@ -11,16 +11,23 @@ pub struct Host {
     pub uid: u32,
     /// The runtime's own sets: what it cannot give, a container cannot get.
     pub capabilities: CapabilitySets,
+    /// Whether there is a /proc/kcore for /dev/core to name.
+    pub has_kcore: bool,
     pub groups: Groups,
 }
 
 /// What a mount of type `cgroup` shows in a container.
 #[derive(Clone, Debug)]
 pub enum Groups {
-    /// The runtime was told to leave cgroups alone.
+    /// Nothing: the host has none, or nobody asks.
     Disabled,
-    /// One hierarchy; the container's group in it.
-    V2(PathBuf),
+    /// One hierarchy.
+    V2 {
+        /// The container's group, or the one it stays in.
+        group: PathBuf,
+        /// The group is the container's, and not the runtime's.
+        owned: bool,
+    },
     /// A directory for each hierarchy.
     V1 {
         hierarchies: Vec<Hierarchy>,

@@ -167,6 +167,21 @@ fn the_groups_are_mounted_in_the_layout_of_the_host_and_read_only() {
 }
 
 #[test]
+fn the_callers_groups_are_mounted_where_the_container_stays_in_them() {
+    needs!(root, probe, cgroup1);
+    let bundle = Bundle::probe(&["report", "+", "list", "/sys/fs/cgroup/memory"]);
+    let args = ["--cgroup-manager", "disabled", "run", &bundle.id];
+    let answers = bundle.call(&args).succeeded().answers();
+    let mount = mount_at(&answers[0]["ok"], "/sys/fs/cgroup/memory").unwrap();
+    assert!(has(&mount["options"], "ro"), "{mount}");
+    assert!(
+        has(&answers[1]["ok"], "memory.limit_in_bytes"),
+        "{}",
+        answers[1]
+    );
+}
+
+#[test]
 fn a_mount_that_cannot_be_is_told_with_its_reason() {
     needs!(root, probe);
     let mut bundle = Bundle::probe(&[]);
