@@ -187,7 +187,12 @@ impl Display for Mount {
             Source::New { kind, options, .. } => {
                 write!(f, "mount {} at {}", show(kind), self.target)?;
                 words.extend(attributes(self.attributes, ""));
-                words.extend(options.iter().map(option));
+                // `ro` may be both an attribute and a state of the filesystem.
+                for word in options.iter().map(option) {
+                    if !words.contains(&word) {
+                        words.push(word);
+                    }
+                }
             }
             Source::Bind(tree) => {
                 let whole = if tree.recursive { "bind" } else { "bind only" };
