@@ -1,6 +1,6 @@
 //! CVE-2019-5736: a container that overwrites the program of the runtime.
 
-use super::harness::{Bundle, needs};
+use super::harness::{Bundle, copy_tree, needs};
 use serde_json::json;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
@@ -56,7 +56,7 @@ fn the_runtimes_file_cannot_be_written_by_a_container_that_runs_it() {
     // A copy of the runtime stands for the installed one.
     let run = bundle.command(&["run", &bundle.id]);
     let victim = bundle.dir.join("victim");
-    fs::copy(run.get_program(), &victim).unwrap();
+    copy_tree(run.get_program().as_ref(), &victim);
     let before = fs::read(&victim).unwrap();
     let (_reader, full) = full_pipe();
     let mut command = Command::new(&victim);

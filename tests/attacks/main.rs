@@ -28,7 +28,7 @@ impl Canary {
     fn new(bundle: &Bundle) -> Self {
         let dir = bundle.dir.join("canary");
         fs::create_dir(&dir).unwrap();
-        for name in ["file", "ptmx", "null"] {
+        for name in ["file", "ptmx"] {
             fs::write(dir.join(name), "of the host").unwrap();
         }
         fs::create_dir(dir.join("sub")).unwrap();
