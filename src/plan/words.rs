@@ -30,6 +30,7 @@ impl Display for Step {
                 Gate::Hooked => "wait for the hooks of the runtime's side",
                 Gate::Recorded => "wait for the record",
             }),
+            Self::BecomeUndumpable => f.write_str("become undumpable"),
             Self::BecomeRoot => f.write_str("become root of the user namespace"),
             Self::JoinGroups => f.write_str("join the groups of cgroup v1"),
             Self::Unshare(bits) => {
@@ -187,12 +188,7 @@ impl Display for Mount {
             Source::New { kind, options, .. } => {
                 write!(f, "mount {} at {}", show(kind), self.target)?;
                 words.extend(attributes(self.attributes, ""));
-                // `ro` may be both an attribute and a state of the filesystem.
-                for word in options.iter().map(option) {
-                    if !words.contains(&word) {
-                        words.push(word);
-                    }
-                }
+                say_once(options, &mut words);
             }
             Source::Bind(tree) => {
                 let whole = if tree.recursive { "bind" } else { "bind only" };
@@ -218,11 +214,20 @@ impl Display for Remount {
         write!(f, "remount {}", self.target)?;
         let mut words = attributes(self.attributes, "");
         words.extend(attributes(self.recursive, "r"));
-        words.extend(self.options.iter().map(option));
+        say_once(&self.options, &mut words);
         if words.is_empty() {
             Ok(())
         } else {
             write!(f, " ({})", words.join(", "))
+        }
+    }
+}
+
+/// `ro` may be both an attribute and a state of the filesystem.
+fn say_once(options: &[FsOption], words: &mut Vec<String>) {
+    for word in options.iter().map(option) {
+        if !words.contains(&word) {
+            words.push(word);
         }
     }
 }
