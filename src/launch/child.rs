@@ -90,6 +90,7 @@ impl<'a> Child<'a> {
             Step::OomScore(score) => write_file(HERE, c"/proc/self/oom_score_adj", score)?,
             Step::Join(join) => clone::join(join.namespace.as_fd(), join.kind.bit())?,
             Step::Gate(gate) => self.pass(*gate)?,
+            Step::BecomeUndumpable => identity::set_undumpable()?,
             Step::BecomeRoot => become_root()?,
             Step::JoinGroups => {
                 for door in self.doors {

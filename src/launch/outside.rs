@@ -12,13 +12,15 @@ use crate::plan::Birth;
 use crate::plan::step::Kind;
 use crate::spec::container::{IdMap, IdMaps, TimeOffsets};
 use crate::sys::path::{self, HERE, Resolve};
-use crate::sys::{clone, exec};
+use crate::sys::{clone, exec, identity};
 
 /// The namespaces to go back to after the clone.
 #[derive(Debug, Default)]
 pub(super) struct Lived {
     pid: Option<OwnedFd>,
     time: Option<OwnedFd>,
+    /// Whether to become undumpable again.
+    dumpable: bool,
 }
 
 fn own(path: &std::ffi::CStr) -> Result<OwnedFd, Errno> {
@@ -28,6 +30,15 @@ fn own(path: &std::ffi::CStr) -> Result<OwnedFd, Errno> {
 /// Chooses the pid and time namespace of the next child.
 pub(super) fn enter(birth: &Birth) -> Result<Lived, Error> {
     let mut lived = Lived::default();
+    // The files in /proc of a process that is not dumpable are root's, and who is not root could not
+    // write its maps. A child is born as its parent is.
+    if birth.id_maps.is_some() && !nix::unistd::geteuid().is_root() {
+        identity::set_dumpable().map_err(|errno| Error::Prepare {
+            act: "become dumpable",
+            errno,
+        })?;
+        lived.dumpable = true;
+    }
     if let Some(join) = &birth.join_pid {
         let act = "join the pid namespace";
         let fault = |errno| Error::Prepare { act, errno };
@@ -82,7 +93,14 @@ pub(super) fn leave(lived: Lived) -> Result<(), Error> {
         None => Ok(()),
     };
     back(lived.pid, Kind::Pid)?;
-    back(lived.time, Kind::Time)
+    back(lived.time, Kind::Time)?;
+    if lived.dumpable {
+        identity::set_undumpable().map_err(|errno| Error::Prepare {
+            act: "become undumpable",
+            errno,
+        })?;
+    }
+    Ok(())
 }
 
 /// A file without a name, for what a child reads.

@@ -50,6 +50,9 @@ impl Planner<'_> {
         if all.user == Namespace::New {
             self.birth.id_maps = Some(self.container.id_maps.clone());
             self.push(Step::Gate(Gate::Mapped));
+            if self.host.uid != 0 {
+                self.push(Step::BecomeUndumpable);
+            }
             self.push(Step::BecomeRoot);
         }
         if unshare != 0 {

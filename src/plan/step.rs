@@ -24,6 +24,8 @@ pub enum Step {
     Join(Join),
     /// Wait for the runtime.
     Gate(Gate),
+    /// Others may not look into the process any more; its maps are written.
+    BecomeUndumpable,
     /// Become user and group 0 of the new user namespace.
     BecomeRoot,
     /// Enter the groups that clone could not make it be born in.

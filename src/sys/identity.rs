@@ -112,6 +112,11 @@ pub fn set_no_new_privileges() -> Result<(), Errno> {
     prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)
 }
 
+/// Others of the same user may trace this process, and its /proc directory belongs to that user.
+pub fn set_dumpable() -> Result<(), Errno> {
+    prctl(libc::PR_SET_DUMPABLE, 1, 0)
+}
+
 /// Others may not trace this process nor open what is below its /proc directory.
 pub fn set_undumpable() -> Result<(), Errno> {
     prctl(libc::PR_SET_DUMPABLE, 0, 0)

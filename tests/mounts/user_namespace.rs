@@ -7,6 +7,7 @@ use nix::mount::MsFlags;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::chown;
+use std::process::Command;
 
 /// Where user and group 0 of the container are outside.
 const OUTSIDE: u32 = 100_000;
@@ -18,7 +19,7 @@ pub(super) fn add(bundle: &mut Bundle) {
         .set("/linux/namespaces/-", json!({ "type": "user" }))
         .set("/linux/uidMappings", map.clone())
         .set("/linux/gidMappings", map);
-    let mut give = std::process::Command::new("chown");
+    let mut give = Command::new("chown");
     give.args(["-hR", &format!("{OUTSIDE}:{OUTSIDE}")])
         .arg(bundle.rootfs());
     assert!(give.status().unwrap().success());
@@ -141,6 +142,62 @@ fn the_groups_are_mounted_in_a_user_namespace() {
         "{}",
         report["mounts"]
     );
+}
+
+#[test]
+fn a_user_who_is_not_root_gets_the_same_mounts() {
+    needs!(root, probe);
+    const USER: u32 = 1000;
+    let mut bundle = Bundle::probe(&[]);
+    let map = json!([{ "containerID": 0, "hostID": USER, "size": 1 }]);
+    bundle
+        .set("/linux/namespaces/-", json!({ "type": "user" }))
+        .set("/linux/uidMappings", map.clone())
+        .set("/linux/gidMappings", map)
+        // The group of terminals has no place among these ids.
+        .set(
+            "/mounts/2/options",
+            json!([
+                "nosuid",
+                "noexec",
+                "newinstance",
+                "ptmxmode=0666",
+                "mode=0620"
+            ]),
+        );
+    let source = bundle.dir.join("source");
+    fs::create_dir(&source).unwrap();
+    bundle.mount(bind(&source, "/mnt", &["rbind", "rro", "rnosuid"]));
+    bundle.write_config();
+    let mut give = Command::new("chown");
+    give.args(["-hR", &format!("{USER}:{USER}")])
+        .arg(&bundle.dir);
+    assert!(give.status().unwrap().success());
+
+    let run = bundle.command(&["--cgroup-manager", "disabled", "run", &bundle.id]);
+    let mut command = Command::new("setpriv");
+    command.args([
+        "--reuid=1000",
+        "--regid=1000",
+        "--clear-groups",
+        "--inh-caps=-all",
+    ]);
+    command
+        .arg(run.get_program())
+        .args(run.get_args())
+        .current_dir(&bundle.dir);
+    let report = bundle.finish(command).succeeded().answer();
+    for (target, kind) in [
+        ("/proc", "proc"),
+        ("/dev", "tmpfs"),
+        ("/dev/pts", "devpts"),
+        ("/sys", "sysfs"),
+    ] {
+        assert_eq!(mount_at(&report, target).unwrap()["type"], kind);
+    }
+    let options = &mount_at(&report, "/mnt").unwrap()["options"];
+    assert!(has(options, "ro") && has(options, "nosuid"), "{options}");
+    assert_eq!(report["dev"]["/dev/null"]["minor"], 3);
 }
 
 #[test]
