@@ -75,9 +75,16 @@ fn a_folder_passed_on_purpose_is_no_working_directory_either() {
     needs!(root, probe);
     let mut bundle = Bundle::probe(&["list", "."]);
     let _canary = Canary::new(&bundle);
-    bundle.set("/process/cwd", json!("/proc/self/fd/7"));
-    let command = with_leaks(&bundle, &["run", "--preserve-fds", "5", &bundle.id]);
-    bundle.finish(command).failed_with("/proc/self/fd/7");
+    for dir in [
+        "/proc/self/fd/7",
+        "/proc/self/fd/7/.",
+        "/proc/self/fd/7/..",
+        "/proc/self/fd/7/sub/..",
+    ] {
+        bundle.set("/process/cwd", json!(dir));
+        let command = with_leaks(&bundle, &["run", "--preserve-fds", "5", &bundle.id]);
+        bundle.finish(command).failed_with("/proc/self/fd/7");
+    }
 }
 
 /// A container that waits at the gate, and the program of one that shares its processes.
