@@ -9,10 +9,7 @@ use super::{Context, Error, call};
 use crate::cgroup::{Group, reopen};
 use crate::spec::Id;
 use crate::state::Record;
-use crate::sys::signal;
-
-/// The kernel's largest signal (signal(7)).
-const LAST: i32 = 64;
+use crate::sys::signal::{self, LAST};
 
 /// Sends `signal` to the first process; 0 only asks. SIGKILL goes to every process of the container,
 /// frozen or not. `all` makes a stopped container no error.

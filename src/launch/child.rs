@@ -429,11 +429,10 @@ fn take_capabilities(sets: &identity::CapabilitySets, ambient: u64) -> Result<()
     Ok(())
 }
 
-/// What every child does first: signals as a program expects them, and no bits masked from the
-/// modes of what it makes.
+/// What every child does first: signals as a program expects them. Exec leaves ignored ones ignored,
+/// such as those that nohup(1) or Rust's own start-up ignores.
 pub(super) fn clean_slate() {
-    // None of these can fail with valid arguments, and nothing could be told yet.
+    // It cannot fail with valid arguments, and nothing could be told yet.
     let _ = signal::set_mask(signal::Mask::NONE);
-    let _ = signal::set_default(libc::SIGPIPE);
-    identity::set_umask(0);
+    signal::set_all_default();
 }

@@ -19,7 +19,7 @@ use crate::plan::{Gate, Plan};
 use crate::sys::clone::{Clone, Forked};
 use crate::sys::report::{Fault, Progress, Report};
 use crate::sys::signal::Ended;
-use crate::sys::{channel, clone, path, signal};
+use crate::sys::{channel, clone, identity, path, signal};
 use child::{Child, Found};
 
 /// What `start` says at the gate.
@@ -103,6 +103,8 @@ pub fn launch(plan: &Plan, equipment: &Equipment<'_>) -> Result<Launched, Error>
     let forked = clone::clone(&what);
     if let Ok(Forked::Child) = forked {
         child::clean_slate();
+        // No bits are masked from the modes of what the steps make.
+        identity::set_umask(0);
         // What belongs to the runtime: its end of the channel, so that its death is heard, and the
         // lock.
         drop(ours);

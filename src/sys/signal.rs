@@ -9,6 +9,9 @@ use nix::unistd::Pid;
 
 use super::done;
 
+/// The largest signal (signal(7)).
+pub const LAST: i32 = 64;
+
 /// A set of signals, as the kernel counts them: signal n is bit n - 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mask(pub u64);
@@ -34,12 +37,25 @@ pub fn set_mask(mask: Mask) -> Result<Mask, Errno> {
     Ok(Mask(old))
 }
 
-/// The default action for `signal` again. May run in the child.
-pub fn set_default(signal: i32) -> Result<(), Errno> {
-    // SAFETY: sigaction is numbers and pointers, for which zero is valid: SIG_DFL, no flags.
-    let action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-    // SAFETY: `action` outlives the call; the old one is not asked for.
-    Errno::result(unsafe { libc::sigaction(signal, &raw const action, null_mut()) }).map(drop)
+/// The default action for every signal again. May run in the child.
+pub fn set_all_default() {
+    // The kernel's sigaction is three or four words; of zeros it is SIG_DFL without flags. The call
+    // itself, since the C library does not let go of signals 32 to 34, which it ignores at times.
+    let action = [0u64; 4];
+    for signal in 1..=LAST {
+        // SAFETY: the kernel reads its sigaction from an array that is no shorter and outlives the
+        // call, with a set of eight bytes; the old one is not asked for. EINVAL for SIGKILL and
+        // SIGSTOP, which have no other action.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                action.as_ptr(),
+                null_mut::<u64>(),
+                8,
+            )
+        };
+    }
 }
 
 /// A descriptor from which blocked signals of `mask` are read (`signalfd(2)`), without waiting.
