@@ -18,7 +18,7 @@ impl Planner<'_> {
         let joins_user = matches!(all.user, Namespace::Join(_));
 
         let mut unshare = 0;
-        for (kind, namespace) in [
+        let mut kinds = [
             (Kind::User, &all.user),
             (Kind::Network, &all.network),
             (Kind::Ipc, &all.ipc),
@@ -26,7 +26,13 @@ impl Planner<'_> {
             (Kind::Pid, &all.pid),
             (Kind::Time, &all.time),
             (Kind::Mount, &all.mount),
-        ] {
+        ];
+        // The host's root may join what belongs to any user namespace, but not once it has joined
+        // one itself; who is not root has to join it first (setns(2)).
+        if self.host.uid == 0 {
+            kinds.rotate_left(1);
+        }
+        for (kind, namespace) in kinds {
             match (kind, namespace) {
                 (_, Namespace::Share) => {}
                 (Kind::Time, Namespace::New) => {
@@ -91,8 +97,8 @@ impl Planner<'_> {
         let Some(score) = process.oom_score_adj else {
             return;
         };
-        if self.has_user_namespace() {
-            // The child is not dumpable, so its files in /proc belong to the host's root.
+        if self.container.namespaces.user == Namespace::New {
+            // Root of a namespace of its own from the first: the file in /proc is the host's root's.
             self.birth.oom_score = Some(score);
         } else {
             let text = CString::new(score.to_string()).expect("digits hold no NUL");
