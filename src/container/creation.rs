@@ -280,11 +280,11 @@ impl Creation {
             status: Status::Creating,
             pid,
             record: &self.record,
-        }
-        .to_json();
+        };
         let hooks = &self.draft.container.hooks;
         hooks::run("prestart", &hooks.prestart, &state)?;
         hooks::run("createRuntime", &hooks.create_runtime, &state)?;
+        let state = state.to_json();
         match &mut self.launched {
             Some(launched) => Ok(launched.tell_hooks(&state)?),
             None => Ok(()),

@@ -1,8 +1,10 @@
 //! Hooks that the runtime runs itself, in its own namespaces.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::io::Write;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 
 use super::{Error, Status, call};
 use crate::launch::fault;
@@ -55,10 +57,13 @@ impl HookState<'_> {
 }
 
 /// Runs hooks in order; the first that fails ends it.
-pub(super) fn run(point: &'static str, hooks: &[Hook], state: &str) -> Result<(), Error> {
+pub(super) fn run(point: &'static str, hooks: &[Hook], state: &HookState<'_>) -> Result<(), Error> {
     if hooks.is_empty() {
         return Ok(());
     }
+    // As runc does, so that a hook's relative paths mean the bundle's.
+    let dir = CString::new(state.record.bundle.as_os_str().as_bytes()).ok();
+    let state = state.to_json();
     let made =
         exec::memory_file(c"bulkhead-state").map_err(call("make the state file of hooks"))?;
     let mut file = std::fs::File::from(made);
@@ -68,7 +73,10 @@ pub(super) fn run(point: &'static str, hooks: &[Hook], state: &str) -> Result<()
         ))
     })?;
     for (index, hook) in hooks.iter().enumerate() {
-        let ready = Ready::new(point, index, hook);
+        let ready = Ready {
+            dir: dir.clone(),
+            ..Ready::new(point, index, hook)
+        };
         let (mut note, mut length) = ([0; NOTE], 0);
         crate::launch::hook::run(&ready, file.as_fd(), &mut note, &mut length).map_err(|stop| {
             let fault = Fault {
@@ -91,8 +99,7 @@ pub(super) fn run_poststop(record: &Record) {
         status: Status::Stopped,
         pid: 0,
         record,
-    }
-    .to_json();
+    };
     for hook in &record.hooks.poststop {
         if let Err(e) = run("poststop", std::slice::from_ref(hook), &state) {
             log::warn!("container {}: {e}", record.id);

@@ -68,8 +68,7 @@ pub(super) fn poststart(record: &Record) -> Result<(), Error> {
         status: Status::Running,
         pid,
         record,
-    }
-    .to_json();
+    };
     hooks::run("poststart", hooks, &state).inspect_err(|_| {
         // The error of the hook is the one to tell.
         let _ = kill::kill_all(record);

@@ -12,7 +12,7 @@ use super::fault::{Call, Stop};
 use crate::plan::step::Hook;
 use crate::sys::clone::{self, Clone, Forked};
 use crate::sys::poll::{self, Clock};
-use crate::sys::{channel, exec, path, signal};
+use crate::sys::{channel, exec, path, seccomp, signal};
 
 /// Runs `hook` to its end. What it last said goes to `note`, for whoever tells of its fault; an
 /// orphan of the hook that holds its pipes is not waited for.
@@ -63,10 +63,19 @@ fn become_hook(hook: &Hook, state: BorrowedFd<'_>, input: &OwnedFd) -> ! {
         .and_then(|()| exec::duplicate(input.as_fd(), 1))
         .and_then(|()| exec::duplicate(input.as_fd(), 2))
         .and_then(|()| exec::close_at_exec(3));
+    if let Some(dir) = &hook.dir {
+        // A bundle may be gone when poststop hooks run; they run all the same.
+        let _ = path::change_dir(dir);
+    }
+    let ready = ready.and_then(|()| match &hook.filter {
+        Some(filter) => seccomp::load_filter(filter.instructions(), filter.flags()),
+        None => Ok(()),
+    });
     let errno = match ready {
         Ok(()) => exec::execute(&hook.path, &hook.args, &hook.env),
         Err(errno) => errno,
     };
+    let _ = path::write_once(path::standard(2), errno.desc().as_bytes());
     // As a shell says it: 127 not found, 126 not executable.
     clone::end(if errno == Errno::ENOENT { 127 } else { 126 })
 }

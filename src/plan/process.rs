@@ -2,7 +2,8 @@
 
 use std::ffi::{CStr, CString};
 
-use super::step::{Candidates, Gate, Step};
+use super::step::{Candidates, Gate, Hook, Step};
+use super::words::Names;
 use super::{Ending, Error, Planner, home, seccomp};
 use crate::spec::container::{Namespace, Personality, Process};
 use crate::sys::exec::Words;
@@ -12,7 +13,7 @@ use crate::sys::identity::CapabilitySets;
 const SYS_ADMIN: u64 = 1 << 21;
 
 /// runc's default, for documents that name none.
-const UMASK: u32 = 0o022;
+pub(super) const UMASK: u32 = 0o022;
 
 impl Planner<'_> {
     /// What the container is called, and what its kernel values are.
@@ -100,7 +101,7 @@ impl Planner<'_> {
         if self.wishes.await_start {
             self.push(Step::AwaitStart);
         }
-        self.hooks("startContainer", &self.container.hooks.start_container);
+        self.start_hooks(filter.as_ref());
         // From here on the filter decides which calls are left: nothing but execve follows, and a
         // fault is told through shared memory.
         if let Some(filter) = filter {
@@ -111,6 +112,16 @@ impl Planner<'_> {
             env: Words::new(self.environment(process)),
         });
         Ok(())
+    }
+
+    /// They are the image's programs and run as confined as the container's own.
+    fn start_hooks(&mut self, filter: Option<&seccomp::Program>) {
+        for (index, hook) in self.container.hooks.start_container.iter().enumerate() {
+            self.push(Step::Hook(Hook {
+                filter: filter.cloned(),
+                ..Hook::new("startContainer", index, hook)
+            }));
+        }
     }
 
     /// `None` where an unprivileged user's namespace denies `setgroups` (user_namespaces(7)).
@@ -130,13 +141,13 @@ impl Planner<'_> {
             Namespace::Share => self.host.capabilities.permitted,
             _ => u64::MAX,
         };
-        let wanted = asked.permitted | asked.effective | asked.inheritable;
+        let wanted =
+            asked.bounding | asked.permitted | asked.effective | asked.inheritable | asked.ambient;
         if wanted & !grantable != 0 {
             log::warn!(
-                "container {}: the runtime lacks capabilities that process.capabilities asks for \
-                 (bits {:#x}); they are left out",
+                "container {}: process.capabilities: the runtime lacks {}, left out",
                 self.wishes.id,
-                wanted & !grantable
+                Names(wanted & !grantable)
             );
         }
         let extra = if needs_admin { SYS_ADMIN } else { 0 };

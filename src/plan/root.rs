@@ -5,9 +5,9 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::process::UMASK;
 use super::step::{self, Gate, Mount, Remount, Source, Step, TargetRule, Tree};
 use super::{Error, Planner};
-use crate::spec::container::Hook;
 use crate::spec::mounts::{
     Attributes, Filesystem, FsOption, Mount as Asked, Propagation, PropagationKind, What,
 };
@@ -163,12 +163,12 @@ impl Planner<'_> {
         if !none {
             self.push(Step::Gate(Gate::Hooked));
         }
-        self.hooks("createContainer", &hooks.create_container);
-    }
-
-    pub(super) fn hooks(&mut self, point: &'static str, hooks: &[Hook]) {
-        for (index, hook) in hooks.iter().enumerate() {
-            self.push(Step::Hook(step::Hook::new(point, index, hook)));
+        if !hooks.create_container.is_empty() {
+            // Until here nothing is masked from the modes of nodes; programs do not expect that.
+            self.push(Step::Umask(UMASK));
+        }
+        for (index, hook) in hooks.create_container.iter().enumerate() {
+            self.push(Step::Hook(step::Hook::new("createContainer", index, hook)));
         }
     }
 

@@ -302,6 +302,10 @@ pub struct Hook {
     pub args: Words,
     pub env: Words,
     pub timeout: Option<Duration>,
+    /// Entered before the path is resolved; `None`: it stays where whoever runs it is.
+    pub dir: Option<CString>,
+    /// Loaded last: a program of the image has no more power as a hook than as the container.
+    pub filter: Option<Program>,
 }
 
 impl Hook {
@@ -317,6 +321,8 @@ impl Hook {
             args: words(&hook.args),
             env: words(&hook.env),
             timeout: hook.timeout,
+            dir: None,
+            filter: None,
         }
     }
 }

@@ -144,7 +144,7 @@ impl Display for Infinite {
 }
 
 /// Capabilities by name.
-struct Names(u64);
+pub(super) struct Names(pub(super) u64);
 
 impl Display for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
