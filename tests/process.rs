@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Bundle, needs};
+use harness::{Bundle, Outcome, fixture, needs};
 use serde_json::{Value, json};
 
 /// The report of the probe in a container of the base configuration with one value set.
@@ -180,6 +180,89 @@ fn the_oom_score_adjustment_is_set() {
     );
 }
 
+/// The command, run by a root that lacks one capability and may have no more than 512 descriptors.
+fn without(capability: &str, bundle: &Bundle) -> Outcome {
+    let run = bundle.command(&["run", &bundle.id]);
+    let mut shell = std::process::Command::new("sh");
+    let script = r#"ulimit -n 512; exec setpriv --bounding-set="-$1" "$2" "$3" "$4" "$5" "$6""#;
+    shell.args(["-c", script, "sh", capability]);
+    shell.arg(run.get_program()).args(run.get_args());
+    shell.current_dir(&bundle.dir);
+    bundle.finish(shell)
+}
+
+#[test]
+fn an_oom_score_adjustment_that_the_runtime_may_not_set_is_an_error() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&[]);
+    bundle
+        .set("/process/oomScoreAdj", json!(-500))
+        .set("/process/rlimits", json!([]));
+    let text = "set the OOM score adjustment to -500: permission denied";
+    without("sys_resource", &bundle).failed_with(text);
+}
+
+#[test]
+fn a_limit_that_the_runtime_may_not_raise_is_an_error() {
+    needs!(root, probe);
+    let bundle = Bundle::probe(&[]);
+    let text = "limit NOFILE to 1024:1024: operation not permitted";
+    without("sys_resource", &bundle).failed_with(text);
+}
+
+#[test]
+fn a_capability_that_the_runtime_lacks_is_left_out_with_a_warning() {
+    needs!(root, probe);
+    for sets in [&["bounding", "permitted", "effective"][..], &["bounding"]] {
+        let mut bundle = Bundle::probe(&[]);
+        for set in sets {
+            let wanted = json!(["CAP_CHOWN", "CAP_SYS_TIME"]);
+            bundle.set(&format!("/process/capabilities/{set}"), wanted);
+        }
+        bundle.set("/process/rlimits", json!([]));
+        let outcome = without("sys_time", &bundle).succeeded();
+        let warning = "process.capabilities: the runtime lacks sys_time, left out";
+        assert!(outcome.stderr.contains(warning), "{}", outcome.stderr);
+        let held = &outcome.answer()["capabilities"];
+        assert_eq!(held["bounding"], json!(["CAP_CHOWN"]), "{held}");
+        if sets.contains(&"effective") {
+            assert_eq!(held["effective"], json!(["CAP_CHOWN"]), "{held}");
+        }
+    }
+}
+
+#[test]
+fn capabilities_that_the_runtime_has_are_given_without_a_word() {
+    needs!(root, probe);
+    let outcome = Bundle::probe(&[]).run().succeeded();
+    assert_eq!(outcome.stderr, "");
+}
+
+#[test]
+fn root_has_exactly_the_sets_it_was_given() {
+    needs!(root, probe);
+    let sets = json!({
+        "bounding": ["CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW"],
+        "permitted": ["CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW"],
+        "inheritable": ["CAP_CHOWN", "CAP_NET_RAW"],
+        "effective": ["CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW"],
+        "ambient": ["CAP_NET_RAW"],
+    });
+    let report = report_with("/process/capabilities", sets.clone());
+    assert_eq!(report["capabilities"], sets);
+    assert_eq!(report["securebits"], 0);
+}
+
+#[test]
+fn a_32_bit_personality_is_what_programs_see() {
+    needs!(root, busybox);
+    for (domain, machine) in [("LINUX32", "i686\n"), ("LINUX", "x86_64\n")] {
+        let mut bundle = Bundle::busybox("uname -m");
+        bundle.set("/linux/personality", json!({ "domain": domain }));
+        assert_eq!(bundle.run().succeeded().stdout, machine);
+    }
+}
+
 #[test]
 fn the_personality_is_set() {
     needs!(root, probe);
@@ -233,17 +316,6 @@ fn descriptors_asked_for_are_kept() {
 }
 
 #[test]
-fn signals_are_at_their_defaults() {
-    needs!(root, probe);
-    let report = report();
-    let ignored = report["signals_ignored"].as_array().unwrap().iter();
-    // 32 and 33 are glibc's own; its posix_spawn, by which this test starts the program, ignores them.
-    let ignored: Vec<&Value> = ignored.filter(|n| **n != 32 && **n != 33).collect();
-    assert!(ignored.is_empty(), "{ignored:?}");
-    assert_eq!(report["signals_blocked"], json!([]));
-}
-
-#[test]
 fn a_created_container_does_not_die_with_its_parent() {
     needs!(root, probe);
     let bundle = Bundle::probe(&[]);
@@ -269,10 +341,31 @@ fn the_program_leads_a_session_and_is_the_first_of_its_pid_namespace() {
     assert_eq!(report["controlling_terminal"], false);
 }
 
+/// The session keyring of this process, as the probe finds it outside of a container.
+fn own_keyring() -> i64 {
+    let mut probe = std::process::Command::new(fixture("probe").join("probe"));
+    let out = probe
+        .args(["syscall", "keyctl", "0", "-3", "0"])
+        .output()
+        .unwrap();
+    let answer: Value = serde_json::from_slice(&out.stdout).unwrap();
+    answer["ok"].as_i64().unwrap()
+}
+
 #[test]
-fn the_session_keyring_is_not_the_callers() {
+fn the_session_keyring_is_new_and_not_the_callers() {
     needs!(root, probe);
     let one = report()["session_keyring"].as_i64().unwrap();
     let other = report()["session_keyring"].as_i64().unwrap();
     assert_ne!(one, other);
+    assert_ne!(one, own_keyring());
+}
+
+#[test]
+fn the_session_keyring_is_the_callers_where_no_new_one_is_wanted() {
+    needs!(root, probe);
+    let bundle = Bundle::probe(&[]);
+    let run = ["run", "--no-new-keyring", &bundle.id];
+    let report = bundle.call(&run).succeeded().answer();
+    assert_eq!(report["session_keyring"], own_keyring());
 }
