@@ -184,30 +184,7 @@ fn the_files_of_an_unstarted_process_belong_to_the_hosts_root() {
 #[test]
 fn the_process_of_a_user_who_is_not_root_is_closed_to_that_user_too() {
     needs!(root, probe);
-    let mut bundle = Bundle::probe(&[]);
-    let map = json!([{ "containerID": 0, "hostID": 1000, "size": 1 }]);
-    bundle
-        .set("/linux/namespaces/-", json!({ "type": "user" }))
-        .set("/linux/uidMappings", map.clone())
-        .set("/linux/gidMappings", map)
-        .set("/mounts", json!([]));
-    bundle.write_config();
-    let mut give = Command::new("chown");
-    give.args(["-hR", "1000:1000"]).arg(&bundle.dir);
-    assert!(give.status().unwrap().success());
-    let create = bundle.command(&["--cgroup-manager", "disabled", "create", &bundle.id]);
-    let mut command = Command::new("setpriv");
-    command.args([
-        "--reuid=1000",
-        "--regid=1000",
-        "--clear-groups",
-        "--inh-caps=-all",
-    ]);
-    command
-        .arg(create.get_program())
-        .args(create.get_args())
-        .current_dir(&bundle.dir);
-    bundle.finish(command).succeeded();
+    let bundle = super::create_without_root();
     let environ = format!("/proc/{}/environ", bundle.state()["pid"]);
     assert_eq!(fs::metadata(environ).unwrap().uid(), 0);
 }

@@ -1,6 +1,7 @@
 //! CVE-2019-5736: a container that overwrites the program of the runtime.
 
 use super::harness::{Bundle, copy_tree, needs};
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use serde_json::json;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
@@ -92,4 +93,25 @@ fn the_runtimes_file_cannot_be_written_by_a_container_that_runs_it() {
         "{said}"
     );
     attacker.wait_for_status("stopped");
+}
+
+// Who is not root may make no read-only mount: the program runs from a copy in memory.
+#[test]
+fn the_program_of_a_user_who_is_not_root_is_a_sealed_copy() {
+    needs!(root, probe);
+    let bundle = super::create_without_root();
+    let exe = format!("/proc/{}/exe", bundle.state()["pid"]);
+    assert_eq!(
+        fs::read_link(&exe).unwrap().to_str(),
+        Some("/memfd:bulkhead (deleted)")
+    );
+    let seals = fcntl(File::open(&exe).unwrap(), FcntlArg::F_GET_SEALS).unwrap();
+    let wanted = SealFlag::F_SEAL_WRITE
+        | SealFlag::F_SEAL_GROW
+        | SealFlag::F_SEAL_SHRINK
+        | SealFlag::F_SEAL_SEAL;
+    assert!(
+        SealFlag::from_bits_truncate(seals).contains(wanted),
+        "{seals:#x}"
+    );
 }
