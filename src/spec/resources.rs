@@ -220,11 +220,10 @@ fn convert_set(set: Option<&String>, at: At<'_>) -> Result<Option<String>, Error
     Ok(Some(set.clone()))
 }
 
-/// 0 is a limit since version 1.3 of the OCI, and written as 1 (runc 1.4): a process that is to
-/// enter its group must be allowed there. Before, it was unset.
+/// 0 is unset, as in runc 1.2; it is a limit from version 1.3 of the OCI on.
 fn convert_pids(pids: Option<&Pids>) -> Option<Limit<u64>> {
-    let limit = pids?.limit?;
-    Some(u64::try_from(limit).map_or(Limit::None, |limit| Limit::At(limit.max(1))))
+    let limit = pids?.limit.filter(|&limit| limit != 0)?;
+    Some(u64::try_from(limit).map_or(Limit::None, Limit::At))
 }
 
 fn convert_devices(list: Objects<Rule>, at: At<'_>) -> Result<Vec<DeviceRule>, Error> {

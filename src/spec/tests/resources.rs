@@ -26,6 +26,7 @@ fn zero_null_and_false_are_unset() {
     assert_eq!(limits("cpu", zeros).cpu, Cpu::default());
     assert_eq!(limits("pids", "{}").pids, None);
     assert_eq!(limits("pids", r#"{"limit": null}"#).pids, None);
+    assert_eq!(limits("pids", r#"{"limit": 0}"#).pids, None);
     let none = accepted(&[("linux.resources", "")]).limits;
     assert_eq!(none, Limits::default());
 }
@@ -151,9 +152,8 @@ fn cpu_has_the_ranges_of_the_kernel() {
 }
 
 #[test]
-fn no_processes_is_written_as_one() {
+fn a_negative_number_of_processes_is_no_limit() {
     for (limit, expected) in [
-        ("0", Limit::At(1)),
         ("7", Limit::At(7)),
         ("-1", Limit::None),
         ("-5", Limit::None),
