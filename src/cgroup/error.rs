@@ -25,7 +25,7 @@ pub enum Error {
         field: &'static str,
         file: &'static str,
     },
-    /// A limit that contradicts another, or that this version of cgroups does not know.
+    /// A limit that this version of cgroups does not know.
     #[error("{field}: {why}")]
     NotEnforceable {
         field: &'static str,

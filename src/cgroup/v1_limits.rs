@@ -184,15 +184,6 @@ fn set_cpu(groups: &Controllers<'_>, cpu: &Cpu) -> Result<(), Error> {
     if let Some(shares) = cpu.shares {
         let field = "linux.resources.cpu.shares";
         let group = groups.need("cpu", field)?;
-        // The kernel would take the nearest it can and say nothing. The sentences are runc's.
-        let why = match shares {
-            0..=1 => Some("the minimum allowed cpu-shares is 2"),
-            2..=262_144 => None,
-            _ => Some("the maximum allowed cpu-shares is 262144"),
-        };
-        if let Some(why) = why {
-            return Err(Error::NotEnforceable { field, why });
-        }
         let result = of(group).set_shares(shares);
         set(group, field, "cpu.shares", shares.to_string(), result)?;
     }

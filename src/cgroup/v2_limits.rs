@@ -96,7 +96,7 @@ fn set_memory(group: &Directory, memory: &Memory) -> Result<(), Error> {
         }
     }
     // Swap first: with less memory than is in use the kernel would begin to swap at once.
-    if let Some(swap) = swap_max(memory)? {
+    if let Some(swap) = swap_max(memory) {
         let field = "linux.resources.memory.swap";
         let value = max_or(swap, |b: Bytes| b.0);
         match group.write("memory.swap.max", &value) {
@@ -118,23 +118,14 @@ fn set_memory(group: &Directory, memory: &Memory) -> Result<(), Error> {
 }
 
 /// The OCI and cgroup v1 count memory and swap together, v2 counts swap alone.
-fn swap_max(memory: &Memory) -> Result<Option<Limit<Bytes>>, Error> {
-    // The sentences are runc's.
-    let wrong = |why| Error::NotEnforceable {
-        field: "linux.resources.memory.swap",
-        why,
-    };
+fn swap_max(memory: &Memory) -> Option<Limit<Bytes>> {
     match (memory.swap, memory.limit) {
         // As on v1, where memory and swap without a limit on memory is without one on both.
-        (None, Some(Limit::None)) => Ok(Some(Limit::None)),
-        (None, _) => Ok(None),
-        (Some(swap), Some(Limit::None)) => Ok(Some(swap)),
-        (Some(Limit::None), _) => Ok(Some(Limit::None)),
-        (Some(Limit::At(_)), None) => Err(wrong("unable to set swap limit without memory limit")),
-        (Some(Limit::At(Bytes(both))), Some(Limit::At(Bytes(alone)))) => both
-            .checked_sub(alone)
-            .map(|swap| Some(Limit::At(Bytes(swap))))
-            .ok_or_else(|| wrong("memory+swap limit should be >= memory limit")),
+        (None, Some(Limit::None)) => Some(Limit::None),
+        (Some(Limit::At(Bytes(both))), Some(Limit::At(Bytes(alone)))) => {
+            Some(Limit::At(Bytes(both.saturating_sub(alone))))
+        }
+        (swap, _) => swap,
     }
 }
 
@@ -299,7 +290,6 @@ mod tests {
             (at(5), at(8), at(3)),
             (at(5), at(5), at(0)),
             (at(5), none, none),
-            (none, at(8), at(8)),
             (None, none, none),
         ] {
             let memory = Memory {
@@ -307,19 +297,7 @@ mod tests {
                 swap,
                 ..Memory::default()
             };
-            assert_eq!(swap_max(&memory).unwrap(), wanted, "{limit:?} {swap:?}");
-        }
-        for (limit, text) in [
-            (None, "unable to set swap limit without memory limit"),
-            (at(9), "memory+swap limit should be >= memory limit"),
-        ] {
-            let memory = Memory {
-                limit,
-                swap: at(8),
-                ..Memory::default()
-            };
-            let error = swap_max(&memory).unwrap_err().to_string();
-            assert_eq!(error, format!("linux.resources.memory.swap: {text}"));
+            assert_eq!(swap_max(&memory), wanted, "{limit:?} {swap:?}");
         }
     }
 

@@ -21,7 +21,8 @@ pub struct Memory {
     pub limit: Option<Limit<Bytes>>,
     /// The soft limit.
     pub reservation: Option<Limit<Bytes>>,
-    /// Memory and swap together, as the OCI and cgroup v1 count it.
+    /// Memory and swap together, as the OCI and cgroup v1 count it: where this is a number, `limit`
+    /// is one too, and not above it.
     pub swap: Option<Limit<Bytes>>,
     /// 0 to 100; cgroup v1 only.
     pub swappiness: Option<u64>,
