@@ -187,3 +187,18 @@ fn a_busybox_shell_runs_a_pipeline() {
     let outcome = bundle.run();
     assert_eq!((outcome.code, outcome.stdout.as_str()), (9, "5\n"));
 }
+
+#[test]
+fn a_run_whose_container_was_deleted_leaves_the_next_of_that_id_alone() {
+    needs!(root, probe);
+    let bundle = Bundle::probe(&["sleep", "60"]);
+    let mut child = bundle.run_in_background();
+    signal(&child, Signal::SIGSTOP);
+    bundle.call(&["delete", "--force", &bundle.id]).succeeded();
+    bundle.create().succeeded();
+    let pid = bundle.state()["pid"].clone();
+    signal(&child, Signal::SIGCONT);
+    assert_eq!(child.wait().unwrap().code(), Some(137));
+    let state = bundle.state();
+    assert_eq!((&state["status"], &state["pid"]), (&json!("created"), &pid));
+}

@@ -10,7 +10,7 @@ use super::creation::{Creation, Draft, Made};
 use super::{Context, CreateOptions, Error, call, delete, kill, start, wait};
 use crate::plan::Ending;
 use crate::spec::Id;
-use crate::state::{Exit, Identity, Phase, Time};
+use crate::state::{self as records, Exit, Identity, Phase, Record, Slot, Time};
 use crate::sys::clone::{self, Clone, Forked};
 use crate::sys::signal::{self, Ended};
 use crate::sys::{channel, identity, path};
@@ -56,8 +56,8 @@ fn hear(id: &Id, channel: OwnedFd) -> Result<(), Error> {
 /// The life of the monitor.
 fn watch(cx: &Context, id: &Id, draft: Draft, channel: OwnedFd) {
     let mut channel = std::fs::File::from(channel);
-    let process = match begin(cx, id, draft) {
-        Ok(process) => process,
+    let (record, process) = match begin(cx, id, draft) {
+        Ok(begun) => begun,
         Err(e) => {
             // A caller that is gone cannot be told.
             let _ = channel.write_all(e.to_string().as_bytes());
@@ -70,11 +70,11 @@ fn watch(cx: &Context, id: &Id, draft: Draft, channel: OwnedFd) {
         return;
     };
     // Nobody is left to be told; `state` will say stopped, without an exit code.
-    let _ = record_exit(cx, id, ended);
+    let _ = record_exit(cx, &record, ended);
 }
 
 /// Leaves the caller's session and descriptors, and makes the container.
-fn begin(cx: &Context, id: &Id, draft: Draft) -> Result<OwnedFd, Error> {
+fn begin(cx: &Context, id: &Id, draft: Draft) -> Result<(Record, OwnedFd), Error> {
     identity::new_session().map_err(call("start a session"))?;
     let mut creation = Creation::complete(cx, id, draft)?;
     let own = i32::try_from(std::process::id()).unwrap_or_default();
@@ -95,12 +95,27 @@ fn begin(cx: &Context, id: &Id, draft: Draft) -> Result<OwnedFd, Error> {
     slot.unlock();
     // The caller waits for the end of its pipes, which now are the container's alone.
     path::forget_standard().map_err(call("let go of the standard descriptors"))?;
-    Ok(process)
+    Ok((record, process))
+}
+
+/// Locks the container that `of` tells of; `None` when somebody has deleted it by force, whether or
+/// not its id is in use again.
+pub(super) fn reopen(cx: &Context, of: &Record) -> Result<Option<Slot>, Error> {
+    let slot = match cx.store.open(&of.id) {
+        Err(records::Error::Missing) => return Ok(None),
+        slot => slot?,
+    };
+    match slot.record() {
+        Err(records::Error::Missing) => Ok(None),
+        record => Ok(record?.is_of_same(of).then_some(slot)),
+    }
 }
 
 /// Writes down how the container ended, if it is still there to be told of.
-pub(super) fn record_exit(cx: &Context, id: &Id, ended: Ended) -> Result<(), Error> {
-    let slot = cx.store.open(id)?;
+pub(super) fn record_exit(cx: &Context, of: &Record, ended: Ended) -> Result<(), Error> {
+    let Some(slot) = reopen(cx, of)? else {
+        return Ok(());
+    };
     let mut record = slot.record()?;
     let oom = kill::group(&record)?.map_or(Ok(0), |group| group.oom_kills())? > 0;
     record.exit = Some(Exit {

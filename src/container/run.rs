@@ -44,22 +44,12 @@ pub fn run(cx: &Context, id: &Id, options: &CreateOptions, how: &RunOptions) -> 
     let ended = attend(&process, &signals)?;
 
     if how.keep {
-        record_end(cx, id, ended)?;
-    } else {
-        let slot = cx.store.open(id);
-        match slot {
-            Ok(slot) => delete::destroy(slot, &record, group.as_deref())?,
-            // Somebody has deleted it by force.
-            Err(crate::state::Error::Missing) => {}
-            Err(e) => return Err(e.into()),
-        }
+        monitor::record_exit(cx, &record, ended)?;
+    } else if let Some(slot) = monitor::reopen(cx, &record)? {
+        delete::destroy(slot, &record, group.as_deref())?;
     }
     begun?;
     Ok(super::wait::end(ended).exit_code())
-}
-
-fn record_end(cx: &Context, id: &Id, ended: Ended) -> Result<(), Error> {
-    monitor::record_exit(cx, id, ended)
 }
 
 /// Passes signals on until the process ends; its status.

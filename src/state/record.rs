@@ -135,6 +135,11 @@ impl Record {
         })
     }
 
+    /// Whether both tell of one container: an id may be used again when its container is deleted.
+    pub fn is_of_same(&self, other: &Self) -> bool {
+        self.id == other.id && self.created == other.created && self.init() == other.init()
+    }
+
     /// Whether the container's first process still runs.
     pub fn is_alive(&self) -> io::Result<bool> {
         self.init().map_or(Ok(false), Identity::is_alive)
