@@ -102,6 +102,9 @@ fn convert_one(mount: &oci::Mount, bundle: &Path, at: At<'_>) -> Result<Mount, E
     }
     let asked = read_options(mount, at.key("options"))?;
     let what = convert_what(mount, bundle, &asked, at)?;
+    if let Some(kind) = takes_no_options(&asked, &what) {
+        warn_of_options(mount, kind, at.key("options"));
+    }
     check_proc(&target, &what).map_err(|reason| at.key("destination").fault(reason))?;
 
     let is_tmpfs = matches!(&what, What::Filesystem(fs) if fs.kind.as_bytes() == b"tmpfs");
@@ -159,6 +162,28 @@ fn read_options(mount: &oci::Mount, at: At<'_>) -> Result<Asked, Error> {
         }
     }
     Ok(asked)
+}
+
+/// What has no filesystem of its own to give options to, in words.
+fn takes_no_options(asked: &Asked, what: &What) -> Option<&'static str> {
+    match what {
+        What::Bind { .. } => Some("a bind mount"),
+        What::Remount(_) if asked.bind.is_some() => Some("the remount of a bind"),
+        What::Cgroup => Some("a cgroup mount"),
+        What::Remount(_) | What::Filesystem(_) => None,
+    }
+}
+
+/// The kernel and runc pass over such words in silence, and documents are full of them; but one may
+/// be `noexec` with two letters swapped.
+fn warn_of_options(mount: &oci::Mount, kind: &str, at: At<'_>) {
+    for (index, word) in mount.options().iter().flatten().enumerate() {
+        let for_filesystem = matches!(options::meaning(word), None | Some(Word::Superblock));
+        if for_filesystem && !word.is_empty() {
+            let at = at.index(index);
+            log::warn!("config.json: {at}: {word:?} means nothing to {kind} and is left out");
+        }
+    }
 }
 
 impl Asked {

@@ -216,6 +216,49 @@ fn a_recursive_option_takes_an_attribute_from_the_mounts_below() {
 }
 
 #[test]
+fn a_word_that_means_nothing_to_a_mount_is_left_out_with_a_warning() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&[]);
+    let known = ["rbind", "ro", "rnosuid", "rprivate", "defaults", ""];
+    bundle.set("/mounts/0/options", json!(["noexec"]));
+    bundle.mount(bind(&bundle.rootfs(), "/mnt", &known));
+    bundle.set(
+        "/mounts/-",
+        json!({ "destination": "/run", "type": "tmpfs", "options": ["sync"] }),
+    );
+    let quiet = bundle.run().succeeded();
+    assert_eq!(quiet.stderr, "");
+
+    let next = bundle.config["mounts"].as_array().unwrap().len();
+    bundle.mount(bind(&bundle.rootfs(), "/home", &["noexce", "bind", "sync"]));
+    let remount = json!(["remount", "bind", "nodev", "mode=700"]);
+    bundle.mount(json!({ "destination": "/home", "options": remount }));
+    let groups = json!(["ro", "cpuset"]);
+    bundle.mount(json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "options": groups }));
+    let outcome = bundle.run().succeeded();
+    let report = outcome.answer();
+    let case: Case = (&["noexce"], &["nodev"], &["noexec"]);
+    check(&case, &mount_at(&report, "/home").unwrap()["options"]);
+    let said = outcome.stderr.replace("\\\"", "\"");
+    let lines: Vec<&str> = said.lines().collect();
+    let warnings = [
+        (0, 0, "noexce", "a bind mount"),
+        (0, 2, "sync", "a bind mount"),
+        (1, 3, "mode=700", "the remount of a bind"),
+        (2, 1, "cpuset", "a cgroup mount"),
+    ];
+    assert_eq!(lines.len(), warnings.len(), "{said}");
+    for (line, (mount, option, word, kind)) in lines.iter().zip(warnings) {
+        let at = format!("mounts[{}].options[{option}]", next + mount);
+        let text = format!("config.json: {at}: \"{word}\" means nothing to {kind} and is left out");
+        assert!(
+            line.contains("level=warning") && line.contains(&text),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn a_new_filesystem_has_the_state_of_its_options() {
     needs!(root, probe);
     let mut bundle = Bundle::probe(&[]);
