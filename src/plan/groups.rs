@@ -21,7 +21,7 @@ impl Planner<'_> {
                     bind(group)
                 };
                 let asked = looked_at(asked, *owned);
-                self.push(self.group_mount(&asked, source, asked.target.clone()));
+                self.push(group_mount(&asked, source, asked.target.clone()));
             }
             Groups::V1 {
                 hierarchies, links, ..
@@ -31,7 +31,7 @@ impl Planner<'_> {
                     let source = self.hierarchy(hierarchy);
                     let target = below(&asked.target, &hierarchy.name);
                     let asked = looked_at(asked, hierarchy.owned);
-                    self.push(self.group_mount(&asked, source, target));
+                    self.push(group_mount(&asked, source, target));
                 }
                 for (text, name) in links {
                     let text = std::ffi::CString::new(text.as_str())
@@ -69,24 +69,20 @@ impl Planner<'_> {
             bind(&hierarchy.group)
         }
     }
+}
 
-    fn group_mount(&self, asked: &Asked, source: Source, target: InRoot) -> Step {
-        Step::Mount(Mount {
-            source,
-            target,
-            attributes: asked.attributes,
-            recursive: asked.recursive,
-            propagation: asked
-                .propagation
-                .iter()
-                .copied()
-                .map(super::root::flags)
-                .collect(),
-            copy_up: false,
-            keep_mode: false,
-            rule: TargetRule::NotProc,
-        })
-    }
+fn group_mount(asked: &Asked, source: Source, target: InRoot) -> Step {
+    let propagation = asked.propagation.iter().copied();
+    Step::Mount(Mount {
+        source,
+        target,
+        attributes: asked.attributes,
+        recursive: asked.recursive,
+        propagation: propagation.map(super::root::flags).collect(),
+        copy_up: false,
+        keep_mode: false,
+        rule: TargetRule::NotProc,
+    })
 }
 
 /// A group of the runtime's own, at times the root with its release_agent (CVE-2022-0492), is there to
@@ -131,27 +127,13 @@ fn filesystem(kind: &str, options: &[String]) -> Source {
 
 /// What the hierarchies' directories are made in, writable until they are.
 fn tmpfs(asked: &Asked) -> Step {
-    let keep = !libc::MOUNT_ATTR_RDONLY;
-    Step::Mount(Mount {
-        source: Source::New {
-            kind: c"tmpfs".into(),
-            source: Some(c"tmpfs".into()),
-            options: vec![FsOption::Value(c"mode".into(), c"755".into())],
-        },
-        target: asked.target.clone(),
-        attributes: Attributes {
-            set: asked.attributes.set & keep,
-            clear: asked.attributes.clear,
-        },
-        recursive: Attributes::default(),
-        propagation: asked
-            .propagation
-            .iter()
-            .copied()
-            .map(super::root::flags)
-            .collect(),
-        copy_up: false,
-        keep_mode: false,
-        rule: TargetRule::NotProc,
-    })
+    let mut bare = asked.clone();
+    bare.attributes.set &= !libc::MOUNT_ATTR_RDONLY;
+    bare.recursive = Attributes::default();
+    let source = Source::New {
+        kind: c"tmpfs".into(),
+        source: Some(c"tmpfs".into()),
+        options: vec![FsOption::Value(c"mode".into(), c"755".into())],
+    };
+    group_mount(&bare, source, asked.target.clone())
 }

@@ -77,13 +77,21 @@ pub enum PathError {
     Empty,
 }
 
+/// A path as the kernel takes it: no NUL within it, and no more than `most` bytes.
+fn path_bytes(path: &Path, most: usize) -> Result<CString, PathError> {
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.len() > most {
+        return Err(PathError::Long(bytes.len()));
+    }
+    CString::new(bytes).map_err(|_| PathError::Nul(path.display().to_string()))
+}
+
 impl InRoot {
     /// Takes an absolute or relative path as the inside sees it. `..` is resolved as a name, and
     /// stops at the root as it does in the kernel.
     pub fn new(path: impl AsRef<Path>) -> Result<Self, PathError> {
         let path = path.as_ref();
-        let bytes = path.as_os_str().as_bytes();
-        if bytes.is_empty() {
+        if path.as_os_str().is_empty() {
             return Err(PathError::Empty);
         }
         let mut clean = PathBuf::new();
@@ -97,13 +105,8 @@ impl InRoot {
         if clean.as_os_str().is_empty() {
             clean.push(".");
         }
-        let clean = clean.into_os_string();
-        if clean.len() > 4094 {
-            return Err(PathError::Long(clean.len()));
-        }
-        CString::new(clean.as_bytes())
-            .map(Self)
-            .map_err(|_| PathError::Nul(path.display().to_string()))
+        // The outside may put a slash in front.
+        path_bytes(&clean, 4094).map(Self)
     }
 
     /// Relative to the root, NUL at its end: what `openat2` under the root's descriptor takes.
@@ -152,19 +155,13 @@ pub struct AbsPath(CString);
 impl AbsPath {
     pub fn new(path: impl AsRef<Path>) -> Result<Self, PathError> {
         let path = path.as_ref();
-        let bytes = path.as_os_str().as_bytes();
-        if bytes.is_empty() {
+        if path.as_os_str().is_empty() {
             return Err(PathError::Empty);
         }
         if !path.is_absolute() {
             return Err(PathError::Relative(path.display().to_string()));
         }
-        if bytes.len() > 4095 {
-            return Err(PathError::Long(bytes.len()));
-        }
-        CString::new(bytes)
-            .map(Self)
-            .map_err(|_| PathError::Nul(path.display().to_string()))
+        path_bytes(path, 4095).map(Self)
     }
 
     pub fn as_c_str(&self) -> &std::ffi::CStr {
