@@ -197,7 +197,29 @@ fn an_unknown_signal_is_refused() {
         assert_eq!(bundle.kill(signal).code, 1, "{signal:?}");
     }
     bundle.kill("NOPE").failed_with("unknown signal");
+    for number in ["65", "2147483648", "99999999999", "-2147483649"] {
+        let refused = bundle.kill(number);
+        refused.failed_with("unable to signal init: invalid argument");
+    }
     assert_eq!(bundle.state()["status"], "created");
+}
+
+#[test]
+fn an_empty_signal_is_the_one_that_asks_to_end() {
+    needs!(root, probe);
+    let bundle = Bundle::probe(&["wait-signal", "15", "60", "+", "print", "end"]);
+    let created = bundle.create().succeeded();
+    bundle.start().succeeded();
+    while bundle.state()["status"] == "running" {
+        bundle.kill("");
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(
+        created.stdout_now().contains(r#""ok":15"#),
+        "{}",
+        created.stdout_now()
+    );
+    bundle.call(&["kill", "nope", ""]).failed_with(MISSING);
 }
 
 #[test]

@@ -27,10 +27,20 @@ fn flags() -> Vec<Arg> {
 
 fn run(call: &Call) -> Result<u8, anyhow::Error> {
     let id = call.id()?;
+    let context = call.context();
     let word = call.arguments.get(1).map(|word| word.to_string_lossy());
-    let word = word.as_deref().unwrap_or("SIGTERM");
+    // An empty word is none, as for runc.
+    let word = word.as_deref().filter(|word| !word.is_empty());
+    let word = word.unwrap_or("SIGTERM");
     // `-9` is the number 9 to whoever is used to kill(1).
-    let signal = signal::parse(word.strip_prefix('-').unwrap_or(word))?;
-    container::kill(&call.context(), &id, signal, call.flags.get_flag("all"))?;
+    let signal = match signal::parse(word.strip_prefix('-').unwrap_or(word)) {
+        Ok(signal) => signal,
+        Err(unknown) => {
+            // Callers look for the container's absence: it is told before what is wrong with the rest.
+            context.store.load(&id)?;
+            return Err(unknown.into());
+        }
+    };
+    container::kill(&context, &id, signal, call.flags.get_flag("all"))?;
     Ok(0)
 }

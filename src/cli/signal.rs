@@ -12,8 +12,9 @@ pub(super) struct UnknownSignal(String);
 /// `RTMAX-n` are crun's addition.
 pub(super) fn parse(word: &str) -> Result<i32, UnknownSignal> {
     let unknown = || UnknownSignal(word.into());
-    if let Ok(number) = word.parse() {
-        return Ok(number);
+    if let Ok(number) = word.parse::<i64>() {
+        // What does not fit is no signal, as little as the greatest that does.
+        return Ok(i32::try_from(number).unwrap_or(i32::MAX));
     }
     let upper = word.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -41,6 +42,7 @@ mod tests {
             ("9", 9),
             ("0", 0),
             ("999", 999),
+            ("99999999999", i32::MAX),
             ("KILL", 9),
             ("SIGKILL", 9),
             ("sigterm", 15),
