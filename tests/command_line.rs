@@ -29,7 +29,17 @@ fn each_fails(code: i32, cases: &[(&str, &str)]) {
 fn help_begins_with_the_name_and_the_purpose() {
     for name in ["bulkhead", "runc"] {
         let program = Program::called(name);
-        for line in ["", "-h", "--help", "-help", "help", "h", "--root /r --help"] {
+        for line in [
+            "",
+            "-h",
+            "--help",
+            "-help",
+            "help",
+            "h",
+            "help -h",
+            "help --help",
+            "--root /r --help",
+        ] {
             let shown = program.line(line);
             assert_eq!((shown.code, shown.err.as_str()), (0, ""), "{line}");
             let lines: Vec<&str> = shown.out.lines().collect();
@@ -90,6 +100,7 @@ fn a_wrong_flag_is_named_on_both_outputs_with_help() {
         ("create x --bundle", "flag needs an argument: --bundle"),
         ("create x -b", "flag needs an argument: -b"),
         ("--root", "flag needs an argument: --root"),
+        ("help --bogus", "flag provided but not defined: -bogus"),
         (
             "create --preserve-fds x a",
             "invalid value \"x\" for flag -preserve-fds: parse error",
@@ -215,7 +226,8 @@ fn a_container_that_does_not_exist_is_named_so_wherever_the_flags_stand() {
                 "--root r --cgroup-manager=disabled state a",
                 "container does not exist",
             ),
-            ("--root r kill a foo", "unknown signal \"foo\""),
+            ("--root r kill a foo", "container does not exist"),
+            ("--root r kill a 99999999999", "container does not exist"),
             ("--log-format x state a", "invalid log-format: x"),
             (
                 "--log journald:x state a",

@@ -201,13 +201,20 @@ fn read(
     };
     let find = |name: &str| COMMANDS.iter().find(|command| command.name == name);
     if matches!(name.as_str(), "help" | "h") {
-        return match words.next().map(|word| word.to_string_lossy().into_owned()) {
-            None => Ok(Wish::Print(program_help())),
-            Some(topic) => find(&topic)
-                .map(|command| usage::command_help(program, command, &(command.flags)()))
-                .map(Wish::Print)
-                .ok_or(Failure::UnknownCommand(topic)),
+        let own = (&[][..], &mut Flags::default());
+        let topics = match arguments::after_command(words, Order::Anywhere, own, (declared, flags))
+        {
+            Ok(topics) => topics,
+            Err(Stop::Help) => return Ok(Wish::Print(program_help())),
+            Err(stop) => return Err(wrong_flag(stop.to_string(), program_help())),
         };
+        let Some(topic) = topics.first().map(|word| word.to_string_lossy()) else {
+            return Ok(Wish::Print(program_help()));
+        };
+        return find(&topic)
+            .map(|command| usage::command_help(program, command, &(command.flags)()))
+            .map(Wish::Print)
+            .ok_or(Failure::UnknownCommand(topic.into_owned()));
     }
 
     let Some(command) = find(&name) else {
