@@ -21,7 +21,7 @@ pub(super) fn flags() -> Vec<Arg> {
         Arg::new("preserve-fds")
             .long("preserve-fds")
             .value_parser(value_parser!(u32))
-            .help("pass this many more descriptors after those of LISTEN_FDS (default: 0)"),
+            .help("pass this many descriptors beside the standard ones, from 3 on (default: 0)"),
         boolean("no-subreaper").hide(true),
     ]
 }
