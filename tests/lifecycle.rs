@@ -4,8 +4,12 @@
 mod harness;
 
 use harness::{Bundle, needs, repetitions};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use serde_json::{Value, json};
 use std::fs;
+use std::io::IoSliceMut;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -71,6 +75,69 @@ fn the_pid_file_names_the_process_by_the_hosts_number() {
         fs::read_to_string(file).unwrap(),
         bundle.state()["pid"].to_string()
     );
+}
+
+/// Takes one connection: the bytes of its message, and the process that its descriptor stands for.
+fn receive_pidfd(listener: &UnixListener) -> (String, String) {
+    let (connection, _) = listener.accept().unwrap();
+    let mut bytes = [0; 100];
+    let mut parts = [IoSliceMut::new(&mut bytes)];
+    let mut space = nix::cmsg_space!(RawFd);
+    let fd = connection.as_raw_fd();
+    let message = recvmsg::<()>(fd, &mut parts, Some(&mut space), MsgFlags::empty()).unwrap();
+    let count = message.bytes;
+    let mut held = Vec::new();
+    for control in message.cmsgs().unwrap() {
+        let ControlMessageOwned::ScmRights(fds) = control else {
+            panic!("{control:?}");
+        };
+        held.extend(fds);
+    }
+    assert_eq!(held.len(), 1, "one descriptor");
+    let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", held[0])).unwrap();
+    nix::unistd::close(held[0]).unwrap();
+    let pid = about.lines().find_map(|line| line.strip_prefix("Pid:\t"));
+    let pid = pid.expect("a pidfd").to_owned();
+    (String::from_utf8_lossy(&bytes[..count]).into_owned(), pid)
+}
+
+#[test]
+fn the_pidfd_of_the_process_is_sent_before_the_pid_file_is_written() {
+    needs!(root, probe);
+    for command in [&["create"][..], &["run", "-d"]] {
+        let bundle = Bundle::probe(&["sleep", "60"]);
+        let listener = UnixListener::bind(bundle.dir.join("s")).unwrap();
+        // What follows the socket fails: the file that a pid file begins as is there.
+        fs::write(bundle.dir.join(".pid"), "").unwrap();
+        let flags = ["--pidfd-socket", "s", "--pid-file", "pid", &bundle.id];
+        let failed = bundle.call(&[command, &flags].concat());
+        failed.failed_with("write the pid file pid");
+        assert_eq!(receive_pidfd(&listener).0, "standard");
+
+        fs::remove_file(bundle.dir.join(".pid")).unwrap();
+        bundle.call(&[command, &flags].concat()).succeeded();
+        let (said, pid) = receive_pidfd(&listener);
+        assert_eq!(said, "standard");
+        assert_eq!(pid, bundle.state()["pid"].to_string(), "{command:?}");
+    }
+}
+
+#[test]
+fn a_pidfd_that_nobody_takes_is_an_error_and_leaves_nothing() {
+    needs!(root, probe);
+    let bundle = Bundle::probe(&["sleep", "60"]);
+    drop(UnixListener::bind(bundle.dir.join("deaf")).unwrap());
+    for (name, reason) in [
+        ("none", "no such file or directory"),
+        ("deaf", "connection refused"),
+        (&"long".repeat(30), "file name too long"),
+    ] {
+        let path = bundle.dir.join(name);
+        let text = format!("send the pidfd to {}: {reason}", path.display());
+        let created = bundle.call(&["create", "--pidfd-socket", name, &bundle.id]);
+        created.failed_with(&text);
+        bundle.call(&["state", &bundle.id]).failed_with(MISSING);
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub(super) fn flags() -> Vec<Arg> {
             .short('f')
             .help("read this file of the bundle instead of config.json"),
         path("console-socket").help("send the terminal's descriptor to this socket"),
+        path("pidfd-socket").help("send a pidfd of the container's first process to this socket"),
         path("pid-file").help("write the pid of the container's first process to this file"),
         boolean("no-pivot").help("enter the root without pivot_root, for a root on a ramdisk"),
         boolean("no-new-keyring").help("keep the session keyring of the caller"),
@@ -32,6 +33,7 @@ pub(super) fn options(call: &Call) -> CreateOptions {
         config: call.path("config"),
         pid_file: call.path("pid-file"),
         console_socket: call.path("console-socket"),
+        pidfd_socket: call.path("pidfd-socket"),
         preserve_fds: call.flags.get_one("preserve-fds").copied().unwrap_or(0),
         no_pivot: call.flags.get_flag("no-pivot"),
         no_new_keyring: call.flags.get_flag("no-new-keyring"),

@@ -1,8 +1,11 @@
 //! What `create` and `run` have in common: a container that comes to be, step by step, and can be
 //! undone at each.
 
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
 
 use super::hooks::{self, HookState};
 use super::{Context, CreateOptions, Error, GroupDriver, Status, call, host};
@@ -26,6 +29,7 @@ pub(super) struct Draft {
     group: Option<Box<dyn Group>>,
     plan: Plan,
     pid_file: Option<PathBuf>,
+    pidfd_socket: Option<PathBuf>,
     await_start: bool,
 }
 
@@ -50,7 +54,7 @@ impl Draft {
         check_preserved(options.preserve_fds)?;
         let bundle = options.bundle.canonicalize().map_err(|e| Error::Bundle {
             path: options.bundle.clone(),
-            errno: nix::errno::Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
+            errno: Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
         })?;
         let container = spec::load(&bundle, options.config.as_deref())?;
         let (group, plan) = plan_for(
@@ -66,12 +70,15 @@ impl Draft {
             },
         )?;
         let pid_file = options.pid_file.clone();
+        // runc looks from the bundle; an absolute path stays as it is.
+        let pidfd_socket = options.pidfd_socket.as_ref().map(|path| bundle.join(path));
         Ok(Self {
             bundle,
             container,
             group,
             plan,
             pid_file,
+            pidfd_socket,
             await_start,
         })
     }
@@ -151,6 +158,15 @@ fn check_preserved(count: u32) -> Result<(), Error> {
         })?;
     }
     Ok(())
+}
+
+/// One message to whoever listens at `path`: runc's word for the first process, and the pidfd.
+fn send_pidfd(pidfd: BorrowedFd<'_>, path: &Path) -> Result<(), Errno> {
+    let socket = UnixStream::connect(path).map_err(|e| {
+        // A path that is too long has no number of the kernel's.
+        Errno::from_raw(e.raw_os_error().unwrap_or(libc::ENAMETOOLONG))
+    })?;
+    channel::send_fd(socket.as_fd(), pidfd, b"standard")
 }
 
 /// A container that is being made. Until [`Creation::commit`] all of it can be taken back.
@@ -304,6 +320,14 @@ impl Creation {
             Phase::Running
         };
         self.slot.save(&self.record)?;
+        // Whoever sees the pid file can have taken the pidfd already.
+        if let Some(path) = &self.draft.pidfd_socket {
+            let pidfd = self.launched()?.pidfd.as_fd();
+            send_pidfd(pidfd, path).map_err(|errno| Error::PidfdSocket {
+                path: path.clone(),
+                errno,
+            })?;
+        }
         if let Some(path) = &self.draft.pid_file {
             let fault = |source| Error::PidFile {
                 path: path.clone(),

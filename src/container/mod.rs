@@ -64,6 +64,8 @@ pub struct CreateOptions {
     pub config: Option<PathBuf>,
     pub pid_file: Option<PathBuf>,
     pub console_socket: Option<PathBuf>,
+    /// Where the pidfd of the first process goes; relative to the bundle.
+    pub pidfd_socket: Option<PathBuf>,
     pub preserve_fds: u32,
     pub no_pivot: bool,
     pub no_new_keyring: bool,
@@ -99,6 +101,8 @@ pub enum Error {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error("send the pidfd to {path}: {}", reason(*.errno))]
+    PidfdSocket { path: PathBuf, errno: Errno },
     #[error("{act}: {}", reason(*.errno))]
     Call { act: &'static str, errno: Errno },
     /// A short text that callers match: the container is in the wrong state for the command.

@@ -188,7 +188,7 @@ impl<'a> Child<'a> {
         loop {
             let caller = channel::accept(listener)?;
             if channel::receive(caller.as_fd()) == Ok(Some(super::GO)) {
-                channel::send_fd(caller.as_fd(), page)?;
+                channel::send_fd(caller.as_fd(), page, &[0])?;
                 // Closed by exec: its end is how `start` learns that the program runs.
                 std::mem::forget(caller);
                 return Ok(());

@@ -155,28 +155,26 @@ pub fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
 #[repr(C, align(8))]
 struct Control([u8; 24]);
 
-/// A message of one byte and a descriptor. Its parts must outlive what it is used for.
-fn message(byte: &mut libc::iovec, control: &mut Control) -> libc::msghdr {
+/// A message of bytes and a descriptor. Its parts must outlive what it is used for.
+fn message(bytes: &mut libc::iovec, control: &mut Control) -> libc::msghdr {
     // SAFETY: msghdr is numbers and pointers, for which zero is valid.
     let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-    message.msg_iov = byte;
+    message.msg_iov = bytes;
     message.msg_iovlen = 1;
     message.msg_control = control.0.as_mut_ptr().cast();
     message.msg_controllen = size_of::<Control>() as _;
     message
 }
 
-fn one_byte(byte: &mut u8) -> libc::iovec {
-    libc::iovec {
-        iov_base: (&raw mut *byte).cast(),
-        iov_len: 1,
-    }
-}
-
-/// Sends `fd` with one byte (`SCM_RIGHTS`). May run in the child.
-pub fn send_fd(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<(), Errno> {
-    let (mut byte, mut control) = (0u8, Control([0; 24]));
-    let mut iov = one_byte(&mut byte);
+/// Sends `fd` (`SCM_RIGHTS`) with `bytes`: one at least, since a stream carries no descriptor without
+/// (unix(7)). May run in the child.
+pub fn send_fd(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Errno> {
+    let mut control = Control([0; 24]);
+    // sendmsg(2) reads only, its type is recvmsg's.
+    let mut iov = libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
     let message = message(&mut iov, &mut control);
     // SAFETY: the control buffer holds one header and one descriptor (CMSG_SPACE(4) is 24), and
     // is aligned for the header; all parts live until the end of this function.
@@ -198,10 +196,13 @@ pub fn send_fd(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<(), Errno> 
     }
 }
 
-/// Waits for a descriptor; `None` when the peer ended without sending one.
+/// Waits for a descriptor and the byte it came with; `None` when the peer ended without sending one.
 pub fn receive_fd(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Errno> {
     let (mut byte, mut control) = (0u8, Control([0; 24]));
-    let mut iov = one_byte(&mut byte);
+    let mut iov = libc::iovec {
+        iov_base: (&raw mut byte).cast(),
+        iov_len: 1,
+    };
     let mut message = message(&mut iov, &mut control);
     loop {
         // SAFETY: all parts of the message are writable and live until the end of this function.
@@ -247,8 +248,9 @@ mod tests {
     fn a_descriptor_arrives() {
         let (a, b) = pair().unwrap();
         let (c, d) = pair().unwrap();
-        send_fd(a.as_fd(), c.as_fd()).unwrap();
+        send_fd(a.as_fd(), c.as_fd(), b"by name").unwrap();
         let c2 = receive_fd(b.as_fd()).unwrap().unwrap();
+        assert_eq!(receive(b.as_fd()), Ok(Some(b'y')), "the rest follows");
         drop(c);
         send(c2.as_fd(), 9).unwrap();
         assert_eq!(receive(d.as_fd()), Ok(Some(9)));
