@@ -1,4 +1,5 @@
-//! Which devices a container may use: the rules that apply, and what cgroup v1 is told of them.
+//! Which devices a container may use: who guards them, the rules that apply, and what cgroup v1 is
+//! told of them.
 //!
 //! The OCI's rules mean: everything is denied; each rule then allows or denies the named accesses to
 //! the named devices; the last that speaks of an access to a device decides.
@@ -9,6 +10,29 @@ use super::Error;
 use crate::spec::limits::{Access, DeviceKind, DeviceRule};
 
 pub(super) const FIELD: &str = "linux.resources.devices";
+
+/// What decides on the devices of containers, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceGuard<T> {
+    /// The controller of v1.
+    Controller(T),
+    /// An eBPF program on a v2 group.
+    Program(T),
+}
+
+impl<T> DeviceGuard<T> {
+    /// Of the hierarchy of the v1 controller and that of v2, or of the groups in them. Without both
+    /// no container can be guarded, and also one without rules is denied all but the default devices.
+    pub(super) fn choose(controller: Option<T>, v2: Option<T>) -> Result<Self, Error> {
+        let program = v2.map(Self::Program);
+        let guard = controller.map(Self::Controller).or(program);
+        guard.ok_or(Error::NoController {
+            field: FIELD,
+            controller: "devices",
+            version: "v1",
+        })
+    }
+}
 
 const ALL: Access = Access {
     read: true,

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 
 use super::Error;
+use super::devices::DeviceGuard;
 
 const ROOT: &str = "/sys/fs/cgroup";
 const MOUNTS: &str = "/proc/self/mountinfo";
@@ -80,6 +81,12 @@ impl Hierarchies {
             } => (unified.as_ref(), controllers.as_slice()),
         };
         v2.into_iter().chain(v1)
+    }
+
+    /// What decides on devices here. Where nothing does, no container gets a group.
+    pub fn device_guard(&self) -> Result<DeviceGuard<&Hierarchy>, Error> {
+        let v2 = self.all().find(|h| h.controllers.is_empty());
+        DeviceGuard::choose(self.all().find(|h| h.has("devices")), v2)
     }
 
     /// A hierarchy may be mounted more than once. The one under /sys/fs/cgroup is taken, and of
@@ -250,6 +257,25 @@ mod tests {
         assert_eq!(found, wanted);
         let options: Vec<String> = found.all().map(Hierarchy::mount_options).collect();
         assert_eq!(options, ["", "cpu,cpuacct", "memory", "name=systemd"]);
+    }
+
+    #[test]
+    fn devices_are_guarded_by_v1_where_it_can_and_else_by_v2() {
+        let host = |controllers: &[&str], unified: bool| Hierarchies::V1 {
+            controllers: controllers.iter().map(|c| one("/c", &[*c], "")).collect(),
+            unified: unified.then(|| one("/u", &[], "")),
+        };
+        let on = |h: &Hierarchies| match h.device_guard() {
+            Ok(DeviceGuard::Controller(at)) => Some((1, at.clone())),
+            Ok(DeviceGuard::Program(at)) => Some((2, at.clone())),
+            Err(_) => None,
+        };
+        let (v1, v2) = ((1, one("/c", &["devices"], "")), (2, one("/u", &[], "")));
+        assert_eq!(on(&host(&["memory", "devices"], true)), Some(v1.clone()));
+        assert_eq!(on(&host(&["devices"], false)), Some(v1));
+        assert_eq!(on(&host(&["memory"], true)), Some(v2.clone()));
+        assert_eq!(on(&host(&["memory"], false)), None);
+        assert_eq!(on(&Hierarchies::V2(one("/u", &[], ""))), Some(v2));
     }
 
     #[test]

@@ -40,6 +40,7 @@ use seat::Seat;
 use v1::V1;
 use v2::V2;
 
+pub use devices::DeviceGuard;
 pub use error::Error;
 pub use hierarchies::{Hierarchies, Hierarchy};
 
@@ -111,6 +112,12 @@ pub fn place(
             unified,
         } => Box::new(V1::place(controllers, unified.as_ref(), path, id, limits)?),
     })
+}
+
+/// Whether this process may have a program decide on devices ([`DeviceGuard::Program`]): loads one and
+/// lets go of it.
+pub fn try_device_program() -> Result<(), Error> {
+    v2_limits::load_devices(&[]).map(drop)
 }
 
 /// The groups at recorded `paths`. One that is gone is fine; a path that is no longer on a cgroup

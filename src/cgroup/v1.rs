@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
+use super::devices::DeviceGuard;
 use super::directory::Directory;
 use super::seat::Seat;
 use super::unified::{self, FREEZE_PATIENCE, kill_all, kill_each, value_of};
 use super::v1_limits::{self as limits, Controllers};
 use super::v2::V2;
 use super::v2_limits::set_devices;
-use super::{Error, Group, Hierarchy, devices};
+use super::{Error, Group, Hierarchy};
 use crate::spec::Id;
 use crate::spec::limits::{GroupPath, Limits};
 
@@ -132,14 +133,9 @@ impl Group for V1 {
         });
         let groups = Controllers::new(groups);
         limits::apply(&groups, limits)?;
-        match (groups.get("devices"), self.unified()) {
-            (Some(group), _) => limits::set_devices(group, &limits.devices),
-            (None, Some(group)) => set_devices(group, &limits.devices),
-            (None, None) => Err(Error::NoController {
-                field: devices::FIELD,
-                controller: "devices",
-                version: "v1",
-            }),
+        match DeviceGuard::choose(groups.get("devices"), self.unified())? {
+            DeviceGuard::Controller(group) => limits::set_devices(group, &limits.devices),
+            DeviceGuard::Program(group) => set_devices(group, &limits.devices),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Limits as cgroup v2 takes them (Documentation/admin-guide/cgroup-v2.rst).
 
 use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 
@@ -210,13 +210,17 @@ fn set_cpuset(group: &Directory, cpu: &Cpu) -> Result<(), Error> {
 
 /// Lets the rules decide about every device that the processes of `group` open or make.
 pub(super) fn set_devices(group: &Directory, rules: &[DeviceRule]) -> Result<(), Error> {
-    let program = bpf::load_device_program(&compile(rules));
-    let program = program.map_err(|source| Error::DeviceProgram {
-        act: "load",
-        source,
-    })?;
+    let program = load_devices(rules)?;
     bpf::attach_device_program(group.fd(), program.as_fd()).map_err(|source| Error::DeviceProgram {
         act: "attach",
+        source,
+    })
+}
+
+/// Has the kernel check the program for the rules.
+pub(super) fn load_devices(rules: &[DeviceRule]) -> Result<OwnedFd, Error> {
+    bpf::load_device_program(&compile(rules)).map_err(|source| Error::DeviceProgram {
+        act: "load",
         source,
     })
 }

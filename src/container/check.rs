@@ -20,7 +20,7 @@ pub enum Weight {
     Good,
     /// Some containers will be refused or get less.
     Lacking,
-    /// No container runs without it.
+    /// No container runs without it, unless a flag says to do without.
     Fatal,
 }
 

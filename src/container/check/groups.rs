@@ -1,11 +1,17 @@
 //! The control groups, and which limits they can hold.
 
-use std::path::Path;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
-use super::{Finding, Weight, setting};
-use crate::cgroup::{Hierarchies, Hierarchy};
+use super::{Finding, Weight, setting, words};
+use crate::cgroup::{DeviceGuard, Hierarchies, place, try_device_program};
+use crate::spec::Id;
+use crate::spec::limits::{GroupPath, Limits};
+
+/// What is left where no container can have a group.
+const WITHOUT_GROUPS: &str = "containers run with --cgroup-manager disabled only, without limits";
 
 /// What a controller is called by v2 and by v1, and what needs it.
 struct Controller {
@@ -30,18 +36,17 @@ pub(super) fn all() -> Vec<Finding> {
         Ok(hierarchies) => hierarchies,
         Err(error) => {
             return vec![Finding::new(
-                Weight::Lacking,
+                Weight::Fatal,
                 "cgroups",
                 format!("none: {error}"),
-                "containers run without limits only, with --cgroup-manager disabled",
+                WITHOUT_GROUPS,
             )];
         }
     };
-    let mut all = vec![layout(&hierarchies)];
-    all.extend(read_only(&hierarchies));
+    let mut all = vec![layout(&hierarchies), writable(&hierarchies)];
     let has = |c: &Controller| holds(&hierarchies, c);
     all.extend(CONTROLLERS.iter().map(|c| limits(c, has(c))));
-    all.push(devices(&hierarchies));
+    all.push(devices(&hierarchies, try_device_program));
     all
 }
 
@@ -65,39 +70,47 @@ fn layout(hierarchies: &Hierarchies) -> Finding {
     Finding::new(Weight::Good, "cgroups", found, means)
 }
 
-/// Groups are made below the one of this process.
-fn read_only(hierarchies: &Hierarchies) -> Option<Finding> {
-    let refused: Vec<_> = hierarchies
-        .all()
-        .filter(|h| access(&h.own_dir(), AccessFlags::W_OK).is_err())
-        .map(|h| h.mount_point.display().to_string())
-        .collect();
-    (!refused.is_empty()).then(|| {
-        Finding::new(
-            Weight::Lacking,
-            "cgroups writable",
-            format!("not for this user: {}", refused.join(" ")),
-            "no groups can be made there: limits are refused",
-        )
-    })
+/// Where the groups of a container go in whose document says nothing of them.
+fn places(hierarchies: &Hierarchies) -> Result<Vec<PathBuf>, crate::cgroup::Error> {
+    let id = Id::new("bulkhead-check").expect("letters and a dash");
+    let group = place(hierarchies, &GroupPath::Default, &id, &Limits::default())?;
+    let above = |group: PathBuf| group.parent().map(PathBuf::from);
+    Ok(group.paths().into_iter().filter_map(above).collect())
 }
 
+fn writable(hierarchies: &Hierarchies) -> Finding {
+    let refused = match places(hierarchies) {
+        Ok(places) => places
+            .into_iter()
+            .filter_map(|dir| Some((access(&dir, AccessFlags::W_OK).err()?, dir)))
+            .map(|(errno, dir)| format!("{} ({})", dir.display(), words(errno)))
+            .collect(),
+        Err(error) => vec![error.to_string()],
+    };
+    let subject = "cgroups writable";
+    if refused.is_empty() {
+        let means = "containers can have groups of their own";
+        return Finding::new(Weight::Good, subject, "for this user", means);
+    }
+    let found = format!("not for this user: {}", refused.join(", "));
+    Finding::new(Weight::Fatal, subject, found, WITHOUT_GROUPS)
+}
+
+/// Where v1 has controllers, those of v2 are not used.
 fn holds(hierarchies: &Hierarchies, controller: &Controller) -> bool {
-    hierarchies.all().any(|h| {
-        if h.controllers.is_empty() {
-            v2_controllers(h).split(' ').any(|c| c == controller.v2)
-        } else {
-            h.has(controller.v1)
-        }
-    })
+    match hierarchies {
+        Hierarchies::V2(_) => v2_controllers(hierarchies)
+            .split(' ')
+            .any(|c| c == controller.v2),
+        Hierarchies::V1 { controllers, .. } => controllers.iter().any(|h| h.has(controller.v1)),
+    }
 }
 
-/// What the group of this process has been given, which is what it can give on.
-fn v2_controllers(hierarchy: &Hierarchy) -> String {
+/// What the group above the containers' has been given, which is what it can give on.
+fn v2_controllers(hierarchies: &Hierarchies) -> String {
     let file = |dir: &Path| setting(&dir.join("cgroup.controllers").to_string_lossy());
-    file(&hierarchy.own_dir())
-        .or_else(|| file(&hierarchy.mount_point))
-        .unwrap_or_default()
+    let places = places(hierarchies).unwrap_or_default();
+    places.first().and_then(|dir| file(dir)).unwrap_or_default()
 }
 
 fn limits(controller: &Controller, there: bool) -> Finding {
@@ -110,52 +123,114 @@ fn limits(controller: &Controller, there: bool) -> Finding {
     Finding::new(Weight::Lacking, subject, "missing", means)
 }
 
-/// v2 has no controller for devices: a program of ours in the kernel decides.
-fn devices(hierarchies: &Hierarchies) -> Finding {
-    let subject = "controller devices";
-    if hierarchies.all().any(|h| h.has("devices")) {
-        let means = "devices can be refused (linux.resources.devices)";
-        return Finding::new(Weight::Good, subject, "v1", means);
-    }
-    if matches!(hierarchies, Hierarchies::V2(_)) {
-        let means = "devices can be refused by an eBPF program (linux.resources.devices)";
-        return Finding::new(Weight::Good, subject, "v2: by eBPF", means);
-    }
-    let means = "containers that set linux.resources.devices are refused";
-    Finding::new(Weight::Lacking, subject, "missing", means)
+/// Every container is guarded, also one without rules of its own.
+fn devices<E: Display>(
+    hierarchies: &Hierarchies,
+    try_program: impl FnOnce() -> Result<(), E>,
+) -> Finding {
+    let (weight, found) = match hierarchies.device_guard() {
+        Ok(DeviceGuard::Controller(_)) => (Weight::Good, "v1".to_string()),
+        Ok(DeviceGuard::Program(_)) => match try_program() {
+            Ok(()) => (Weight::Good, "v2: by eBPF".to_string()),
+            Err(error) => (Weight::Fatal, format!("v2, but no eBPF: {error}")),
+        },
+        Err(_) => (Weight::Fatal, "neither v1 nor v2".to_string()),
+    };
+    let means = match weight {
+        Weight::Fatal => WITHOUT_GROUPS,
+        _ => "devices can be refused (linux.resources.devices)",
+    };
+    Finding::new(weight, "controller devices", found, means)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cgroup::Hierarchy;
 
-    fn v1(controllers: &[&str]) -> Hierarchies {
-        let one = |name: &&str| Hierarchy {
-            mount_point: Path::new("/nowhere").join(name),
-            controllers: vec![name.to_string()],
+    fn one(at: &Path, controllers: &[&str]) -> Hierarchy {
+        Hierarchy {
+            mount_point: at.into(),
+            controllers: controllers.iter().map(|c| (*c).into()).collect(),
             own: "".into(),
-        };
-        Hierarchies::V1 {
-            controllers: controllers.iter().map(one).collect(),
-            unified: None,
         }
+    }
+
+    fn v1(at: &Path, controllers: &[&str], unified: bool) -> Hierarchies {
+        let each = controllers.iter().map(|c| one(&at.join(c), &[*c]));
+        Hierarchies::V1 {
+            controllers: each.collect(),
+            unified: unified.then(|| one(&at.join("unified"), &[])),
+        }
+    }
+
+    fn nowhere(controllers: &[&str], unified: bool) -> Hierarchies {
+        v1(Path::new("/nowhere"), controllers, unified)
     }
 
     #[test]
     fn a_missing_controller_names_the_field_that_is_refused() {
-        let host = v1(&["memory", "cpuset"]);
-        let there: Vec<_> = CONTROLLERS.iter().map(|c| holds(&host, c)).collect();
-        assert_eq!(there, [true, false, false, true]);
+        for unified in [false, true] {
+            let host = nowhere(&["memory", "cpuset"], unified);
+            let there: Vec<_> = CONTROLLERS.iter().map(|c| holds(&host, c)).collect();
+            assert_eq!(there, [true, false, false, true]);
+        }
         let finding = limits(&CONTROLLERS[2], false);
         assert_eq!(finding.weight, Weight::Lacking);
         assert!(finding.means.contains("linux.resources.pids"));
-        assert_eq!(devices(&host).weight, Weight::Lacking);
-        assert_eq!(devices(&v1(&["devices"])).weight, Weight::Good);
     }
 
     #[test]
-    fn a_group_that_cannot_be_written_is_told() {
-        let finding = read_only(&v1(&["memory"])).unwrap();
-        assert!(finding.found.ends_with(": /nowhere/memory"), "{finding:?}");
+    fn of_v2_those_count_that_the_group_above_can_give() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("own")).unwrap();
+        std::fs::write(dir.path().join("cgroup.controllers"), "cpu pids\n").unwrap();
+        std::fs::write(dir.path().join("own/cgroup.controllers"), "\n").unwrap();
+        let host = Hierarchies::V2(Hierarchy {
+            own: "own".into(),
+            ..one(dir.path(), &[])
+        });
+        let there: Vec<_> = CONTROLLERS.iter().map(|c| holds(&host, c)).collect();
+        assert_eq!(there, [false, true, true, false]);
+    }
+
+    #[test]
+    fn devices_that_nothing_guards_are_fatal() {
+        let denied: fn() -> Result<(), &'static str> = || Err("permission denied");
+        let loaded: fn() -> Result<(), &'static str> = || Ok(());
+        for (controllers, unified, program, weight, found) in [
+            (&["devices"][..], true, denied, Weight::Good, "v1"),
+            (&["devices"], false, denied, Weight::Good, "v1"),
+            (&["memory"], true, loaded, Weight::Good, "v2: by eBPF"),
+            (
+                &["memory"],
+                true,
+                denied,
+                Weight::Fatal,
+                "v2, but no eBPF: permission denied",
+            ),
+            (
+                &["memory"],
+                false,
+                loaded,
+                Weight::Fatal,
+                "neither v1 nor v2",
+            ),
+        ] {
+            let finding = devices(&nowhere(controllers, unified), program);
+            assert_eq!((finding.weight, &*finding.found), (weight, found));
+        }
+    }
+
+    #[test]
+    fn only_a_group_that_a_container_needs_has_to_be_writable() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("memory")).unwrap();
+        let finding = writable(&v1(dir.path(), &["memory", "blkio"], false));
+        assert_eq!(finding.weight, Weight::Good, "{finding:?}");
+        let finding = writable(&v1(dir.path(), &["memory", "pids"], false));
+        assert_eq!(finding.weight, Weight::Fatal, "{finding:?}");
+        let end = "/pids (no such file or directory)";
+        assert!(finding.found.ends_with(end), "{finding:?}");
     }
 }
