@@ -1,12 +1,14 @@
 //! CVE-2019-5736: a container that overwrites the program of the runtime.
 
-use super::harness::{Bundle, copy_tree, needs};
+use super::harness::{Bundle, copy_tree, needs, program};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::libc;
 use serde_json::json;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -27,7 +29,7 @@ const ATTACKER: &str = "
 /// A pipe that takes no byte more: who writes to it stays where it is.
 fn full_pipe() -> (OwnedFd, File) {
     let (read, write) = nix::unistd::pipe().unwrap();
-    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&write));
+    let path = format!("/proc/self/fd/{}", write.as_raw_fd());
     let mut filler = OpenOptions::new()
         .write(true)
         .custom_flags(nix::libc::O_NONBLOCK)
@@ -93,6 +95,27 @@ fn the_runtimes_file_cannot_be_written_by_a_container_that_runs_it() {
         "{said}"
     );
     attacker.wait_for_status("stopped");
+}
+
+#[test]
+fn a_file_held_through_a_container_cannot_be_written_when_the_container_is_gone() {
+    needs!(root, probe);
+    let bundle = Bundle::probe(&["sleep", "60"]);
+    // A copy of its own, which nothing else executes.
+    let copy = bundle.dir.join("runtime");
+    copy_tree(Path::new(program()), &copy);
+    let created = bundle.command_of(copy.as_os_str(), &["create", &bundle.id]);
+    bundle.finish(created).succeeded();
+    let exe = format!("/proc/{}/exe", bundle.state()["pid"]);
+    let held = File::open(&exe).unwrap();
+    bundle.call(&["delete", "--force", &bundle.id]).succeeded();
+
+    // Nothing executes the file any more, so only the way to it can be what refuses.
+    OpenOptions::new().write(true).open(&copy).unwrap();
+    let again = format!("/proc/self/fd/{}", held.as_raw_fd());
+    let refused = OpenOptions::new().write(true).open(again).unwrap_err();
+    let errno = refused.raw_os_error().unwrap();
+    assert!([libc::EROFS, libc::EPERM].contains(&errno), "{refused}");
 }
 
 // Who is not root may make no read-only mount: the program runs from a copy in memory.

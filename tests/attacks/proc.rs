@@ -1,10 +1,11 @@
 //! False and covered procfs: what is written to /proc must go where it says.
 
 use super::harness::{Bundle, needs};
-use super::{bind, tmpfs};
+use super::{Canary, bind, tmpfs};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 // CVE-2019-16884.
 #[test]
@@ -70,25 +71,25 @@ fn a_magic_link_is_not_followed_to_a_target() {
 #[test]
 fn a_sysctl_is_not_written_to_a_file_of_the_image() {
     needs!(root, probe);
-    let mut bundle = Bundle::probe(&["sysctl", "net.ipv4.ip_forward"]);
-    let fake = bundle.rootfs().join("proc/sys/net/ipv4");
-    fs::create_dir_all(&fake).unwrap();
-    fs::write(fake.join("ip_forward"), "of the image").unwrap();
-    bundle.set("/linux/sysctl", json!({ "net.ipv4.ip_forward": "1" }));
-    assert_eq!(
-        bundle.run().succeeded().answer()["ok"]["net.ipv4.ip_forward"],
-        "1"
-    );
-    assert_eq!(
-        fs::read_to_string(fake.join("ip_forward")).unwrap(),
-        "of the image"
-    );
+    let fakes: [fn(&Canary, &Path); 2] = [
+        |_, at| fs::write(at, "of the host").unwrap(),
+        |canary, at| symlink(canary.path("file"), at).unwrap(),
+    ];
+    for make_fake in fakes {
+        let mut bundle = Bundle::probe(&["sysctl", "net.ipv4.ip_forward"]);
+        let canary = Canary::new(&bundle);
+        let fake = bundle.rootfs().join("proc/sys/net/ipv4/ip_forward");
+        fs::create_dir_all(fake.parent().unwrap()).unwrap();
+        make_fake(&canary, &fake);
+        bundle.set("/linux/sysctl", json!({ "net.ipv4.ip_forward": "1" }));
+        let answer = bundle.run().succeeded().answer();
+        assert_eq!(answer["ok"]["net.ipv4.ip_forward"], "1");
+        assert_eq!(fs::read_to_string(&fake).unwrap(), "of the host");
 
-    // Also where the container has no procfs, and a volume in its place.
-    bundle.remove("/mounts/0");
-    bundle.run().succeeded();
-    assert_eq!(
-        fs::read_to_string(fake.join("ip_forward")).unwrap(),
-        "of the image"
-    );
+        // Also where the container has no procfs, and a volume in its place.
+        bundle.remove("/mounts/0");
+        bundle.run().succeeded();
+        assert_eq!(fs::read_to_string(&fake).unwrap(), "of the host");
+        canary.is_untouched("a sysctl");
+    }
 }
