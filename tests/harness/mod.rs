@@ -1,11 +1,20 @@
 //! The ground of the tests of commands: a bundle from a fixture, the built program run on it, and
 //! the assurance that nothing is left when the test is over.
-#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
+#![allow(
+    dead_code,
+    reason = "built into each program of tests, which calls a part of it; another calls the rest"
+)]
 
 mod needs;
 mod outcome;
 
-pub(crate) use needs::{are_met, needs, repetitions};
+#[allow(unused_imports, reason = "no test of some programs repeats itself")]
+pub(crate) use needs::repetitions;
+pub(crate) use needs::{are_met, needs};
+#[allow(
+    unused_imports,
+    reason = "most tests never name what a command returns"
+)]
 pub(crate) use outcome::Outcome;
 
 use serde_json::{Value, json};
