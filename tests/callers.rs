@@ -5,6 +5,8 @@ mod harness;
 
 use std::fs;
 use std::os::unix::process::CommandExt;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use harness::{Bundle, Outcome, needs};
 use serde_json::{Value, json};
@@ -15,11 +17,14 @@ fn logged(bundle: &Bundle, args: &[&str]) -> (Outcome, Vec<Value>) {
     let _ = fs::remove_file(&log);
     let flags = ["--log", log.to_str().unwrap(), "--log-format", "json"];
     let outcome = bundle.call(&[&flags, args].concat());
-    let lines = fs::read_to_string(&log).unwrap_or_default();
-    let lines = lines
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap());
-    (outcome, lines.collect())
+    (outcome, lines(bundle))
+}
+
+/// What is in that log by now.
+fn lines(bundle: &Bundle) -> Vec<Value> {
+    let text = fs::read_to_string(bundle.dir.join("log.json")).unwrap_or_default();
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    lines.collect()
 }
 
 #[test]
@@ -73,6 +78,91 @@ fn a_container_that_cannot_be_made_leaves_one_line_with_the_whole_cause() {
         bundle
             .call(&["state", &bundle.id])
             .failed_with("container does not exist");
+    }
+}
+
+/// What a program is waited for to have done.
+#[track_caller]
+fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_warning_is_in_the_log_once_the_container_has_started() {
+    needs!(root, busybox);
+    let mut bundle = Bundle::busybox("sleep 100");
+    // Said before the monitor of a detached container is forked.
+    bundle.set("/process/capabilities/bounding/-", json!("CAP_UNHEARD_OF"));
+    let warning = "unknown capability \"CAP_UNHEARD_OF\" left out";
+    let is_one = |log: &[Value]| {
+        log.len() == 1
+            && log[0]["level"] == "warning"
+            && log[0]["msg"].as_str().unwrap().ends_with(warning)
+    };
+    for args in [
+        &["run", "--detach", &bundle.id][..],
+        &["create", &bundle.id],
+    ] {
+        let (outcome, log) = logged(&bundle, args);
+        outcome.succeeded();
+        assert!(is_one(&log), "{args:?}: {log:?}");
+        bundle.call(&["kill", &bundle.id, "KILL"]).succeeded();
+        bundle.call(&["wait", &bundle.id]);
+        assert!(is_one(&lines(&bundle)), "the monitor has ended: {args:?}");
+        bundle.call(&["delete", "--force", &bundle.id]).succeeded();
+    }
+
+    fs::remove_file(bundle.dir.join("log.json")).unwrap();
+    let flags = ["--log", "log.json", "--log-format", "json"];
+    let mut run = bundle
+        .command(&[&flags[..], &["run", &bundle.id]].concat())
+        .spawn()
+        .unwrap();
+    eventually("the warning is written", || !lines(&bundle).is_empty());
+    assert!(is_one(&lines(&bundle)), "{:?}", lines(&bundle));
+    assert_eq!(bundle.state()["status"], "running");
+    run.kill().unwrap();
+    run.wait().unwrap();
+    assert!(is_one(&lines(&bundle)), "{:?}", lines(&bundle));
+}
+
+#[test]
+fn what_the_monitor_of_a_detached_container_cannot_do_is_in_the_log() {
+    needs!(root, busybox);
+    let bundle = Bundle::busybox("read -r word <go");
+    let go = bundle.rootfs().join("go");
+    nix::unistd::mkfifo(&go, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let (outcome, log) = logged(&bundle, &["run", "--detach", &bundle.id]);
+    outcome.succeeded();
+    assert!(log.is_empty(), "{log:?}");
+    let record = bundle.state_dir().join(&bundle.id).join("state.json");
+    let text = fs::read(&record).unwrap();
+    fs::write(&record, "damaged").unwrap();
+    fs::write(&go, "\n").unwrap();
+    eventually("the monitor has spoken", || !lines(&bundle).is_empty());
+    let said = &lines(&bundle)[0];
+    assert_eq!(said["level"], "warning", "{said}");
+    let words = said["msg"].as_str().unwrap();
+    assert!(words.ends_with("; how it ended is not recorded"), "{words}");
+    fs::write(&record, text).unwrap();
+}
+
+#[test]
+fn a_warning_before_a_failure_is_not_in_the_log() {
+    needs!(root, busybox);
+    let mut bundle = Bundle::busybox("true");
+    bundle
+        .args(&["no-such-program"])
+        .set("/process/capabilities/bounding/-", json!("CAP_UNHEARD_OF"));
+    for args in [&["run"][..], &["run", "-d"], &["create"]] {
+        let (outcome, log) = logged(&bundle, &[args, &[bundle.id.as_str()]].concat());
+        outcome.failed_with("executable file not found");
+        assert_eq!(log.len(), 1, "{args:?}: {log:?}");
+        assert_eq!(log[0]["level"], "error", "{args:?}");
     }
 }
 

@@ -3,13 +3,14 @@
 //! Without `--log` lines go to the standard error as they come. With it they go to the file, and a
 //! failing command leaves exactly one there, its error: podman takes the whole file for one JSON
 //! object, containerd shows the last error. So what is below an error waits until the command has
-//! succeeded, unless `--debug` asked for everything.
+//! succeeded or flushes, as one that stays with its container does when that has started; unless
+//! `--debug` asked for everything.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -47,8 +48,15 @@ struct Backend {
     format: Format,
     debug: bool,
     begun: Instant,
-    /// Lines for the file that wait for the end of the command.
-    held: Mutex<Vec<u8>>,
+    held: Mutex<Held>,
+}
+
+/// Lines for the file that wait for the command's success.
+#[derive(Default)]
+struct Held {
+    /// Who has said them.
+    process: u32,
+    lines: Vec<u8>,
 }
 
 static BACKEND: OnceLock<Backend> = OnceLock::new();
@@ -73,7 +81,7 @@ pub(super) fn start(setting: Setting) -> Result<(), Error> {
         format: setting.format,
         debug: setting.debug,
         begun: Instant::now(),
-        held: Mutex::new(Vec::new()),
+        held: Mutex::default(),
     });
     // Only a second start could fail here, and it would find this very backend in place.
     if log::set_logger(backend).is_ok() {
@@ -105,10 +113,8 @@ pub(super) fn fail(text: &str) {
 
 /// Lets go of what waited for the command to succeed.
 pub(super) fn succeed() {
-    let Some(backend) = BACKEND.get() else { return };
-    let held = std::mem::take(&mut *backend.held());
-    if !held.is_empty() {
-        backend.write(&held);
+    if let Some(backend) = BACKEND.get() {
+        backend.flush();
     }
 }
 
@@ -126,18 +132,33 @@ impl Log for Backend {
             module: record.module_path().unwrap_or("?"),
         });
         if self.file.is_some() && !self.debug {
-            self.held().extend_from_slice(line.as_bytes());
+            self.held().lines.extend_from_slice(line.as_bytes());
         } else {
             self.write(line.as_bytes());
         }
     }
 
-    fn flush(&self) {}
+    fn flush(&self) {
+        let lines = std::mem::take(&mut self.held().lines);
+        if !lines.is_empty() {
+            self.write(&lines);
+        }
+    }
 }
 
 impl Backend {
-    fn held(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What this process holds. A fork has a copy of its parent's lines, which are the parent's to
+    /// write.
+    fn held(&self) -> MutexGuard<'_, Held> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let process = std::process::id();
+        if held.process != process {
+            *held = Held {
+                process,
+                lines: Vec::new(),
+            };
+        }
+        held
     }
 
     fn form(&self, line: &Line<'_>) -> String {

@@ -64,13 +64,18 @@ fn watch(cx: &Context, id: &Id, draft: Draft, channel: OwnedFd) {
             return;
         }
     };
+    // Warnings are in the log when the caller hears that the program runs.
+    log::logger().flush();
     let _ = channel.write_all(STARTED);
     drop(channel);
     let Ok(Some(ended)) = signal::wait(process.as_fd(), true) else {
         return;
     };
-    // Nobody is left to be told; `state` will say stopped, without an exit code.
-    let _ = record_exit(cx, &record, ended);
+    if let Err(e) = record_exit(cx, &record, ended) {
+        log::warn!("container {id}: {e}; how it ended is not recorded");
+    }
+    // This process does not end by way of `main`.
+    log::logger().flush();
 }
 
 /// Leaves the caller's session and descriptors, and makes the container.

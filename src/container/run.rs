@@ -33,6 +33,10 @@ pub fn run(cx: &Context, id: &Id, options: &CreateOptions, how: &RunOptions) -> 
     let signals = signal::descriptor(Mask::ALL).map_err(call("make a signal descriptor"))?;
     let made = Creation::complete(cx, id, draft)?.commit()?;
     let begun = start::poststart(&made.record);
+    if begun.is_ok() {
+        // The container may run for long, and we may be killed before it ends.
+        log::logger().flush();
+    }
     // Other commands may work on the container while it runs.
     let Made {
         slot,
