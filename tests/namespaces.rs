@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Bundle, needs};
+use harness::{Bundle, OUTSIDE, needs};
 use nix::libc;
 use serde_json::{Value, json};
 use std::fs;
@@ -20,9 +20,6 @@ const KINDS: [(&str, &str); 8] = [
     ("cgroup", "cgroup"),
     ("time", "time"),
 ];
-
-/// Where user and group 0 of the container are outside.
-const OUTSIDE: u32 = 100_000;
 
 fn inode(process: &str, name: &str) -> u64 {
     let found = fs::metadata(format!("/proc/{process}/ns/{name}"));
@@ -45,13 +42,7 @@ fn list(bundle: &mut Bundle, namespaces: &[(&str, Option<String>)]) {
         bundle.remove("/hostname");
     }
     if has("user") {
-        let map = json!([{ "containerID": 0, "hostID": OUTSIDE, "size": 65536 }]);
-        bundle
-            .set("/linux/uidMappings", map.clone())
-            .set("/linux/gidMappings", map);
-        let mut give = std::process::Command::new("chown");
-        give.args(["-hR", &format!("{OUTSIDE}:{OUTSIDE}")]);
-        assert!(give.arg(bundle.rootfs()).status().unwrap().success());
+        bundle.map_users(OUTSIDE, 65536);
     }
 }
 

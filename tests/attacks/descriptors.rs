@@ -2,7 +2,7 @@
 //! runtime that it could look into.
 
 use super::Canary;
-use super::harness::{Bundle, needs};
+use super::harness::{Bundle, OUTSIDE, needs};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -163,20 +163,13 @@ fn a_process_of_the_runtime_in_the_container_shows_nothing_to_the_others_there()
 fn the_files_of_an_unstarted_process_belong_to_the_hosts_root() {
     needs!(root, probe);
     let mut bundle = Bundle::probe(&["sleep", "60"]);
-    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
-    bundle
-        .set("/linux/namespaces/-", json!({ "type": "user" }))
-        .set("/linux/uidMappings", map.clone())
-        .set("/linux/gidMappings", map);
-    let mut give = Command::new("chown");
-    give.args(["-hR", "100000:100000"]).arg(bundle.rootfs());
-    assert!(give.status().unwrap().success());
+    bundle.map_users(OUTSIDE, 65536);
     bundle.create().succeeded();
     let pid = bundle.state()["pid"].as_u64().unwrap();
     let environ = Path::new("/proc").join(pid.to_string()).join("environ");
     assert_eq!(fs::metadata(&environ).unwrap().uid(), 0);
     bundle.start().succeeded();
-    assert_eq!(fs::metadata(&environ).unwrap().uid(), 100_000);
+    assert_eq!(fs::metadata(&environ).unwrap().uid(), OUTSIDE);
     bundle.kill("KILL").succeeded();
     bundle.wait_for_status("stopped");
 }

@@ -16,7 +16,6 @@ use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::process::Command;
 
 /// A folder beside the root filesystem that stands for the host.
 #[derive(Debug)]
@@ -97,28 +96,7 @@ fn bind(source: &std::path::Path, target: &str) -> Value {
 /// A container of user 1000 that waits at the gate.
 fn create_without_root() -> Bundle {
     let mut bundle = Bundle::probe(&[]);
-    let map = json!([{ "containerID": 0, "hostID": 1000, "size": 1 }]);
-    bundle
-        .set("/linux/namespaces/-", json!({ "type": "user" }))
-        .set("/linux/uidMappings", map.clone())
-        .set("/linux/gidMappings", map)
-        .set("/mounts", json!([]));
-    bundle.write_config();
-    let mut give = Command::new("chown");
-    give.args(["-hR", "1000:1000"]).arg(&bundle.dir);
-    assert!(give.status().unwrap().success());
-    let create = bundle.command(&["--cgroup-manager", "disabled", "create", &bundle.id]);
-    let mut command = Command::new("setpriv");
-    command.args([
-        "--reuid=1000",
-        "--regid=1000",
-        "--clear-groups",
-        "--inh-caps=-all",
-    ]);
-    command
-        .arg(create.get_program())
-        .args(create.get_args())
-        .current_dir(&bundle.dir);
-    bundle.finish(command).succeeded();
+    bundle.map_users(1000, 1).set("/mounts", json!([]));
+    bundle.call_as(1000, &["create", &bundle.id]).succeeded();
     bundle
 }

@@ -7,6 +7,7 @@
 
 mod needs;
 mod outcome;
+mod users;
 
 #[allow(unused_imports, reason = "no test of some programs repeats itself")]
 pub(crate) use needs::repetitions;
@@ -16,6 +17,8 @@ pub(crate) use needs::{are_met, needs};
     reason = "most tests never name what a command returns"
 )]
 pub(crate) use outcome::Outcome;
+#[allow(unused_imports, reason = "only tests of users have them elsewhere")]
+pub(crate) use users::OUTSIDE;
 
 use serde_json::{Value, json};
 use std::cell::Cell;
@@ -41,6 +44,12 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
         .join(target)
         .join("fixtures")
         .join(name)
+}
+
+/// The mount that is seen at a path in a report of the probe: the last one there.
+pub(crate) fn mount_at<'a>(report: &'a Value, target: &str) -> Option<&'a Value> {
+    let mounts = report["mounts"].as_array().unwrap();
+    mounts.iter().rfind(|mount| mount["target"] == target)
 }
 
 /// The program under test: a copy that could be written to, since the jail shows the built one on a

@@ -1,7 +1,7 @@
 //! The nodes of `linux.devices`, and those that every container has.
 
 use super::bind;
-use super::harness::{Bundle, needs};
+use super::harness::{Bundle, OUTSIDE, needs};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -133,7 +133,7 @@ fn a_dev_bound_from_outside_is_left_as_it_is() {
 fn the_devices_of_a_user_namespace_are_the_hosts_nodes() {
     needs!(root, probe);
     let mut bundle = Bundle::probe(&["report", "+", "open", "/dev/zero"]);
-    super::user_namespace::add(&mut bundle);
+    bundle.map_users(OUTSIDE, 65536);
     let answers = bundle.run().succeeded().answers();
     let report = &answers[0]["ok"];
     for (name, minor) in [

@@ -14,16 +14,10 @@ mod remounts;
 mod targets;
 mod user_namespace;
 
-use harness::Bundle;
+use harness::{Bundle, mount_at};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-
-/// The mount that is seen at a path: the last one there.
-fn mount_at<'a>(report: &'a Value, target: &str) -> Option<&'a Value> {
-    let mounts = report["mounts"].as_array().unwrap();
-    mounts.iter().rfind(|mount| mount["target"] == target)
-}
 
 fn has(list: &Value, word: &str) -> bool {
     list.as_array().unwrap().iter().any(|item| item == word)

@@ -1,34 +1,17 @@
 //! The container's tree where its root is not the host's.
 
-use super::harness::{Bundle, needs};
+use super::harness::{Bundle, OUTSIDE, needs};
 use super::{Mounted, bind, filesystem, has, mount_at, tmpfs};
 use nix::libc;
 use nix::mount::MsFlags;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::chown;
-use std::process::Command;
-
-/// Where user and group 0 of the container are outside.
-const OUTSIDE: u32 = 100_000;
-
-/// Gives the container a user namespace, and its root filesystem to the user it has there.
-pub(super) fn add(bundle: &mut Bundle) {
-    let map = json!([{ "containerID": 0, "hostID": OUTSIDE, "size": 65536 }]);
-    bundle
-        .set("/linux/namespaces/-", json!({ "type": "user" }))
-        .set("/linux/uidMappings", map.clone())
-        .set("/linux/gidMappings", map);
-    let mut give = Command::new("chown");
-    give.args(["-hR", &format!("{OUTSIDE}:{OUTSIDE}")])
-        .arg(bundle.rootfs());
-    assert!(give.status().unwrap().success());
-}
 
 #[track_caller]
 fn report_with(mount: Value) -> Value {
     let mut bundle = Bundle::probe(&[]);
-    add(&mut bundle);
+    bundle.map_users(OUTSIDE, 65536);
     bundle.mount(mount);
     bundle.run().succeeded().answer()
 }
@@ -60,7 +43,7 @@ fn the_mounts_of_the_configuration_are_there_in_a_user_namespace() {
 fn what_is_made_in_a_user_namespace_belongs_to_its_root() {
     needs!(root, probe);
     let mut bundle = Bundle::probe(&["stat", "/dev/fd", "+", "stat", "/made/dir"]);
-    add(&mut bundle);
+    bundle.map_users(OUTSIDE, 65536);
     bundle.mount(tmpfs("/made/dir", &["mode=700"]));
     for answer in bundle.run().succeeded().answers() {
         assert_eq!(answer["ok"]["uid"], 0, "{answer}");
@@ -73,7 +56,7 @@ fn what_is_made_in_a_user_namespace_belongs_to_its_root() {
 fn a_bind_reaches_a_source_that_the_mapped_user_may_not_walk_to() {
     needs!(root, probe);
     let mut bundle = Bundle::probe(&["read", "/mnt/file"]);
-    add(&mut bundle);
+    bundle.map_users(OUTSIDE, 65536);
     let closed = bundle.dir.join("closed");
     fs::create_dir_all(closed.join("source")).unwrap();
     fs::write(closed.join("source/file"), "text").unwrap();
@@ -87,7 +70,7 @@ fn a_bind_reaches_a_source_that_the_mapped_user_may_not_walk_to() {
 fn a_bind_in_a_user_namespace_is_a_slave_and_recursive_options_reach_below() {
     needs!(root, probe);
     let mut bundle = Bundle::probe(&[]);
-    add(&mut bundle);
+    bundle.map_users(OUTSIDE, 65536);
     let source = Mounted::tmpfs(bundle.dir.join("source"), MsFlags::empty()).shared();
     let below = Mounted::tmpfs(source.0.join("below"), MsFlags::empty()).shared();
     bundle.mount(bind(&source.0, "/mnt", &["rbind", "rro"]));
@@ -122,7 +105,7 @@ fn a_read_only_root_and_masks_hold_in_a_user_namespace() {
         "/proc/sys/kernel/domainname",
         "x",
     ]);
-    add(&mut bundle);
+    bundle.map_users(OUTSIDE, 65536);
     let answers = bundle.run().succeeded().answers();
     assert_eq!(answers[0]["errno"], libc::EROFS);
     assert_eq!(answers[1]["ok"], "");
@@ -134,7 +117,7 @@ fn a_read_only_root_and_masks_hold_in_a_user_namespace() {
 fn the_groups_are_mounted_in_a_user_namespace() {
     needs!(root, probe, cgroup1);
     let mut bundle = Bundle::probe(&[]);
-    add(&mut bundle);
+    bundle.map_users(OUTSIDE, 65536);
     bundle.set("/linux/namespaces/-", json!({ "type": "cgroup" }));
     let report = bundle.run().succeeded().answer();
     assert!(
@@ -149,11 +132,8 @@ fn a_user_who_is_not_root_gets_the_same_mounts() {
     needs!(root, probe);
     const USER: u32 = 1000;
     let mut bundle = Bundle::probe(&[]);
-    let map = json!([{ "containerID": 0, "hostID": USER, "size": 1 }]);
     bundle
-        .set("/linux/namespaces/-", json!({ "type": "user" }))
-        .set("/linux/uidMappings", map.clone())
-        .set("/linux/gidMappings", map)
+        .map_users(USER, 1)
         // The group of terminals has no place among these ids.
         .set(
             "/mounts/2/options",
@@ -168,25 +148,8 @@ fn a_user_who_is_not_root_gets_the_same_mounts() {
     let source = bundle.dir.join("source");
     fs::create_dir(&source).unwrap();
     bundle.mount(bind(&source, "/mnt", &["rbind", "rro", "rnosuid"]));
-    bundle.write_config();
-    let mut give = Command::new("chown");
-    give.args(["-hR", &format!("{USER}:{USER}")])
-        .arg(&bundle.dir);
-    assert!(give.status().unwrap().success());
-
-    let run = bundle.command(&["--cgroup-manager", "disabled", "run", &bundle.id]);
-    let mut command = Command::new("setpriv");
-    command.args([
-        "--reuid=1000",
-        "--regid=1000",
-        "--clear-groups",
-        "--inh-caps=-all",
-    ]);
-    command
-        .arg(run.get_program())
-        .args(run.get_args())
-        .current_dir(&bundle.dir);
-    let report = bundle.finish(command).succeeded().answer();
+    let run = bundle.call_as(USER, &["run", &bundle.id]);
+    let report = run.succeeded().answer();
     for (target, kind) in [
         ("/proc", "proc"),
         ("/dev", "tmpfs"),
@@ -204,7 +167,7 @@ fn a_user_who_is_not_root_gets_the_same_mounts() {
 fn a_filesystem_that_a_user_namespace_may_not_mount_is_refused() {
     needs!(root, probe);
     let mut bundle = Bundle::probe(&[]);
-    add(&mut bundle);
+    bundle.map_users(OUTSIDE, 65536);
     bundle.mount(filesystem("debugfs", "/mnt", &[]));
     bundle.run().failed_with("mount debugfs at /mnt: ");
 }
