@@ -3,15 +3,30 @@
 
 mod harness;
 
-use std::process::Stdio;
+use std::io::Read;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use harness::{Bundle, needs};
+use serde_json::Value;
+use std::{fs, thread};
 
 fn detached(script: &str) -> Bundle {
     let bundle = Bundle::busybox(script);
     bundle.call(&["run", "--detach", &bundle.id]).succeeded();
     bundle
+}
+
+/// The process that holds the container's pipes, by its record.
+fn monitor(bundle: &Bundle) -> i32 {
+    let record = bundle.state_dir().join(&bundle.id).join("state.json");
+    let record: Value = serde_json::from_slice(&fs::read(record).unwrap()).unwrap();
+    i32::try_from(record["monitor"]["pid"].as_i64().unwrap()).unwrap()
+}
+
+fn kill(pid: i32) {
+    let pid = nix::unistd::Pid::from_raw(pid);
+    nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL).unwrap();
 }
 
 #[test]
@@ -84,4 +99,59 @@ fn stop_kills_what_does_not_listen_when_its_time_is_over() {
     assert_eq!(bundle.call(&["wait", &bundle.id]).stdout, "137\n");
     assert_eq!(bundle.state()["exit"]["signal"], 9);
     bundle.call(&["stop", &bundle.id]).succeeded();
+}
+
+#[test]
+fn a_killed_monitor_keeps_nobody_waiting() {
+    needs!(root, busybox);
+    for verb in ["wait", "stop"] {
+        let bundle = detached("trap 'exit 4' TERM; sleep 0.5; exit 4");
+        kill(monitor(&bundle));
+        let begun = Instant::now();
+        let outcome = bundle.call(&[verb, &bundle.id]).succeeded();
+        assert!(verb == "stop" || outcome.stdout == "4\n", "{outcome:?}");
+        assert!(begun.elapsed() < Duration::from_secs(3), "{verb} stalls");
+        assert_eq!(bundle.state()["status"], "stopped");
+    }
+}
+
+#[test]
+fn who_waits_is_not_told_of_another_container_by_the_same_id() {
+    needs!(root, busybox);
+    let mut bundle = detached("exec sleep 60");
+    let mut command = bundle.command(&["wait", &bundle.id]);
+    let waiter = command.stdout(Stdio::piped()).spawn().unwrap();
+    thread::sleep(Duration::from_millis(100));
+    bundle.call(&["delete", "--force", &bundle.id]).succeeded();
+    bundle.args(&["/bin/sh", "-c", "exit 7"]);
+    bundle.call(&["run", "--detach", &bundle.id]).succeeded();
+    let output = waiter.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "137\n");
+}
+
+#[test]
+fn the_monitor_keeps_nothing_of_its_caller() {
+    needs!(root, busybox);
+    let bundle = Bundle::busybox("echo told >&3; exec 3>&-; exec sleep 60");
+    let inner = bundle.command(&["run", "--detach", "--preserve-fds", "1", &bundle.id]);
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", r#"exec "$@" 3>&1 >/dev/null 2>&1"#, "sh"])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .current_dir(&bundle.dir);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut pipe = child.stdout.take().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let mut said = String::new();
+        pipe.read_to_string(&mut said).unwrap();
+        sender.send(said)
+    });
+    let said = receiver.recv_timeout(Duration::from_secs(5));
+    assert_eq!(said.as_deref(), Ok("told\n"), "the pipe is held open");
+    assert!(child.wait().unwrap().success());
+    assert_eq!(bundle.state()["status"], "running");
+    let cwd = fs::read_link(format!("/proc/{}/cwd", monitor(&bundle))).unwrap();
+    assert_eq!(cwd.to_str(), Some("/"));
 }

@@ -16,9 +16,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Removes the container. A running or paused one is refused without `force`; a missing one is no
 /// error with it. Deleting twice is deleting once.
 pub fn delete(cx: &Context, id: &Id, force: bool) -> Result<(), Error> {
-    let slot = match cx.store.open(id) {
-        Err(records::Error::Missing) if force => return Ok(()),
-        slot => slot?,
+    let slot = if force {
+        match seize(cx, id)? {
+            Some(slot) => slot,
+            None => return Ok(()),
+        }
+    } else {
+        cx.store.open(id)?
     };
     let record = match slot.record() {
         Ok(record) => record,
@@ -49,6 +53,33 @@ pub fn delete(cx: &Context, id: &Id, force: bool) -> Result<(), Error> {
     }
     end(&record)?;
     destroy(slot, &record, kill::group(&record)?.as_deref())
+}
+
+/// Locks the container. A command that has the lock may be waiting for the container, in a hook for
+/// one: that ends when the container does, which is killed by its record, without the lock. `None`
+/// when there is no such container.
+fn seize(cx: &Context, id: &Id) -> Result<Option<Slot>, Error> {
+    let clock = poll::Clock::start(Some(PATIENCE));
+    loop {
+        match cx.store.try_open(id) {
+            Ok(None) => {}
+            Err(records::Error::Missing) => return Ok(None),
+            slot => return Ok(slot?),
+        }
+        if clock.left().is_none() {
+            return Err(Error::Busy {
+                id: id.clone(),
+                holder: cx.store.holder(id).unwrap_or(0),
+            });
+        }
+        // Whoever has the lock may be removing the group just now; under the lock it is killed again.
+        if let Ok(record) = cx.store.load(id)
+            && let Err(e) = kill::kill_all(&record)
+        {
+            log::debug!("container {id}: {e}");
+        }
+        poll::pause(Duration::from_millis(10));
+    }
 }
 
 /// Kills what lives and waits for it.

@@ -1,10 +1,11 @@
 //! `kill`: a signal for the container's first process.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
+use super::state::read_process;
 use super::{Context, Error, call};
 use crate::cgroup::{Group, reopen};
 use crate::spec::Id;
@@ -12,23 +13,25 @@ use crate::state::Record;
 use crate::sys::signal::{self, LAST};
 
 /// Sends `signal` to the first process; 0 only asks. SIGKILL goes to every process of the container,
-/// frozen or not. `all` makes a stopped container no error.
+/// frozen or not, also to those that a stopped or unfinished one has left. `all` makes a stopped
+/// container no error.
 pub fn kill(cx: &Context, id: &Id, number: i32, all: bool) -> Result<(), Error> {
     let record = cx.store.load(id)?;
     if !(0..=LAST).contains(&number) {
         return Err(Error::Signal(Errno::EINVAL));
     }
-    let Some(process) = process(&record)? else {
+    let process = process(&record)?;
+    if number == libc::SIGKILL {
+        kill_group(&record)?;
+    }
+    let Some(process) = process else {
         return if all {
             Ok(())
         } else {
             Err(Error::State("container not running"))
         };
     };
-    if number == libc::SIGKILL {
-        kill_group(&record)?;
-    }
-    match signal::send(std::os::fd::AsFd::as_fd(&process), number) {
+    match signal::send(process.as_fd(), number) {
         // It may have gone with its group just now.
         Err(Errno::ESRCH) if number == libc::SIGKILL => Ok(()),
         sent => sent.map_err(Error::Signal),
@@ -45,7 +48,7 @@ pub(super) fn process(record: &Record) -> Result<Option<OwnedFd>, Error> {
         opened => opened.map_err(call("open the container's process"))?,
     };
     // Opened first, compared then: what is alive and of that start is what is held.
-    let alive = record.is_alive().unwrap_or(false);
+    let alive = record.is_alive().map_err(read_process)?;
     Ok(alive.then_some(process))
 }
 
@@ -61,7 +64,7 @@ fn kill_group(record: &Record) -> Result<(), Error> {
 pub(super) fn kill_all(record: &Record) -> Result<(), Error> {
     kill_group(record)?;
     if let Some(process) = process(record)? {
-        match signal::send(std::os::fd::AsFd::as_fd(&process), libc::SIGKILL) {
+        match signal::send(process.as_fd(), libc::SIGKILL) {
             Ok(()) | Err(Errno::ESRCH) => {}
             Err(errno) => return Err(Error::Signal(errno)),
         }

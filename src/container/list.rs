@@ -1,8 +1,6 @@
 //! `list`: every container of the state root.
 
-use std::os::fd::AsFd;
-
-use super::state::{of, status};
+use super::state::look;
 use super::{Context, Error, State};
 use crate::spec::Id;
 
@@ -12,12 +10,9 @@ pub type Listed = (Id, Result<State, Error>);
 /// All containers by name. One whose record cannot be read does not hide the others.
 pub fn list(cx: &Context) -> Result<Vec<Listed>, Error> {
     let entries = cx.store.list()?.into_iter().map(|(id, record)| {
-        let state = (|| {
-            let record = record?;
-            let dir = cx.store.directory(&id)?;
-            let status = status(&record, dir.as_fd())?;
-            Ok(of(record, status))
-        })();
+        let state = record
+            .map_err(Error::from)
+            .and_then(|record| look(cx, record));
         (id, state)
     });
     Ok(entries.collect())

@@ -114,6 +114,11 @@ pub enum Error {
     Signal(Errno),
     #[error("container init still running")]
     StillRunning,
+    /// `holder` is 0 where the kernel does not say.
+    #[error(
+        "container init still running: process {holder} works on container {id} and holds its lock"
+    )]
+    Busy { id: spec::Id, holder: i32 },
     #[error("container {0}: its exit code is known only to the parent of its process")]
     ExitUnknown(spec::Id),
     #[error("the monitor of container {0} ended without a word")]

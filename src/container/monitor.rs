@@ -5,6 +5,9 @@
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::parent_id;
+
+use nix::errno::Errno;
 
 use super::creation::{Creation, Draft, Made};
 use super::{Context, CreateOptions, Error, call, delete, kill, start, wait};
@@ -26,10 +29,16 @@ pub(super) fn run(cx: &Context, id: &Id, options: &CreateOptions) -> Result<(), 
         namespaces: 0,
         group: None,
     };
+    let caller = std::process::id();
     match clone::clone(&what).map_err(call("fork the monitor"))? {
         Forked::Child => {
             drop(ours);
-            watch(cx, id, draft, theirs);
+            // Until it runs, the container goes with its caller; one that has gone already sends no
+            // signal.
+            let bound = identity::set_parent_death_signal(libc::SIGKILL);
+            if bound.is_ok() && parent_id() == caller {
+                watch(cx, id, draft, theirs);
+            }
             clone::end(0)
         }
         Forked::Parent { .. } => {
@@ -84,23 +93,49 @@ fn begin(cx: &Context, id: &Id, draft: Draft) -> Result<(Record, OwnedFd), Error
     let mut creation = Creation::complete(cx, id, draft)?;
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     creation.record.monitor = Identity::of(own).ok().flatten();
-    let Made {
-        slot,
-        record,
-        group,
-        process,
-    } = creation.commit()?;
-    slot.save(&record)?;
-    if let Err(e) = start::poststart(&record) {
-        let _ = signal::wait(process.as_fd(), true);
-        delete::destroy(slot, &record, group.as_deref())?;
+    let made = creation.commit()?;
+    if let Err(e) = settle(&made) {
+        // The program runs, but nobody would know of it.
+        // A child of ours that is not reaped takes a signal, be it alive or not.
+        let _ = signal::send(made.process.as_fd(), libc::SIGKILL);
+        let _ = signal::wait(made.process.as_fd(), true);
+        if let Err(e) = delete::destroy(made.slot, &made.record, made.group.as_deref()) {
+            log::warn!("container {id}: {e}; what is left goes with delete --force");
+        }
         return Err(e);
     }
     // From here on others work on the container.
-    slot.unlock();
+    made.slot.unlock();
+    Ok((made.record, made.process))
+}
+
+/// What is left to do when the program runs: it is written down, and the caller let go.
+fn settle(made: &Made) -> Result<(), Error> {
+    made.slot.save(&made.record)?;
+    start::poststart(&made.record)?;
     // The caller waits for the end of its pipes, which now are the container's alone.
     path::forget_standard().map_err(call("let go of the standard descriptors"))?;
-    Ok((record, process))
+    close_inherited().map_err(call("close the caller's descriptors"))?;
+    path::change_dir(c"/").map_err(call("leave the working directory"))?;
+    identity::set_parent_death_signal(0).map_err(call("outlive the caller"))
+}
+
+/// Closes what the caller left open for us and for the container: all that is not closed at exec,
+/// which whatever this program opens is.
+fn close_inherited() -> Result<(), Errno> {
+    let errno = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+    let mut inherited = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd").map_err(errno)? {
+        let name = entry.map_err(errno)?.file_name();
+        let number = name.to_str().and_then(|name| name.parse::<i32>().ok());
+        inherited.extend(number.filter(|number| *number > 2));
+    }
+    for number in inherited {
+        if path::is_inherited(number) {
+            nix::unistd::close(number)?;
+        }
+    }
+    Ok(())
 }
 
 /// Locks the container that `of` tells of; `None` when somebody has deleted it by force, whether or

@@ -63,10 +63,28 @@ pub struct State {
 
 /// The state of one container; takes no lock.
 pub fn state(cx: &Context, id: &Id) -> Result<State, Error> {
-    let record = cx.store.load(id)?;
-    let dir = cx.store.directory(id)?;
+    look(cx, cx.store.load(id)?)
+}
+
+/// What a record tells that was read without the lock.
+pub(super) fn look(cx: &Context, mut record: Record) -> Result<State, Error> {
+    if is_unfinished(&record)
+        // Its creator has the lock. One that was killed has not, and will write no more.
+        && let Some(last) = cx.store.load_idle(&record.id)?
+    {
+        if is_unfinished(&last) {
+            return Ok(of(last, Status::Stopped));
+        }
+        record = last;
+    }
+    let dir = cx.store.directory(&record.id)?;
     let status = status(&record, dir.as_fd())?;
     Ok(of(record, status))
+}
+
+/// Whether other commands know of no process yet.
+fn is_unfinished(record: &Record) -> bool {
+    record.phase == Phase::Creating && record.pid.is_none()
 }
 
 pub(super) fn of(record: Record, status: Status) -> State {
@@ -88,9 +106,10 @@ pub(super) fn of(record: Record, status: Status) -> State {
     }
 }
 
-/// What the container is doing now. `dir` is its directory.
+/// What the container is doing now. `dir` is its directory. An unfinished one is `Creating`, be its
+/// creator alive or not.
 pub(super) fn status(record: &Record, dir: BorrowedFd<'_>) -> Result<Status, Error> {
-    if record.phase == Phase::Creating && record.pid.is_none() {
+    if is_unfinished(record) {
         return Ok(Status::Creating);
     }
     if !record.is_alive().map_err(read_process)? {
@@ -115,7 +134,7 @@ fn is_frozen(record: &Record) -> Result<bool, Error> {
     Ok(reopen(&record.group_paths)?.is_frozen()?)
 }
 
-fn read_process(source: std::io::Error) -> Error {
+pub(super) fn read_process(source: std::io::Error) -> Error {
     let errno = Errno::from_raw(source.raw_os_error().unwrap_or(libc::EIO));
     Error::Call {
         act: "look at the container's process",

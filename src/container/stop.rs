@@ -12,6 +12,8 @@ use crate::sys::{poll, signal};
 pub fn stop(cx: &Context, id: &Id, grace: Duration) -> Result<Option<Exit>, Error> {
     let record = cx.store.load(id)?;
     let Some(process) = kill::process(&record)? else {
+        // What an unfinished one has, or one without a pid namespace left, does not stay either.
+        kill::kill_all(&record)?;
         return Ok(record.exit);
     };
     match signal::send(process.as_fd(), libc::SIGTERM) {
@@ -19,11 +21,9 @@ pub fn stop(cx: &Context, id: &Id, grace: Duration) -> Result<Option<Exit>, Erro
         Err(errno) => return Err(Error::Signal(errno)),
     }
     let act = call("wait for the container's process");
-    let ended = poll::wait(&[process.as_fd()], Some(grace)).map_err(act)?;
-    if ended == 0 {
-        kill::kill_all(&record)?;
-    }
-    match wait(cx, id) {
+    poll::wait(&[process.as_fd()], Some(grace)).map_err(act)?;
+    kill::kill_all(&record)?;
+    match wait::exit(cx, &record) {
         Ok(exit) => Ok(Some(exit)),
         Err(Error::ExitUnknown(_)) => Ok(None),
         Err(e) => Err(e),

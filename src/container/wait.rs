@@ -3,9 +3,10 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use super::state::read_process;
 use super::{Context, Error, call, kill};
 use crate::spec::Id;
-use crate::state::{End, Exit, Time};
+use crate::state::{End, Exit, Record, Time};
 use crate::sys::poll;
 use crate::sys::signal::{self, Ended};
 
@@ -15,13 +16,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Waits for the end of the container's first process. Its exit code is known to the monitor of a
 /// detached `run`; for others Linux 6.15 tells it to whoever was waiting.
 pub fn wait(cx: &Context, id: &Id) -> Result<Exit, Error> {
-    let record = cx.store.load(id)?;
-    let seen = match kill::process(&record)? {
+    exit(cx, &cx.store.load(id)?)
+}
+
+/// Waits for the end of the container that `record` tells of, and of no other by its id.
+pub(super) fn exit(cx: &Context, record: &Record) -> Result<Exit, Error> {
+    let seen = match kill::process(record)? {
         None => None,
         Some(process) => {
             let act = call("wait for the container's process");
             while poll::wait(&[process.as_fd()], None).map_err(&act)? == 0 {}
-            let oom = kill::group(&record)?.map_or(Ok(0), |group| group.oom_kills())? > 0;
+            let oom = kill::group(record)?.map_or(Ok(0), |group| group.oom_kills())? > 0;
             exit_of(&process).map(|ended| Exit {
                 end: end(ended),
                 oom,
@@ -29,20 +34,27 @@ pub fn wait(cx: &Context, id: &Id) -> Result<Exit, Error> {
             })
         }
     };
-    if record.monitor.is_some() {
-        let clock = poll::Clock::start(Some(PATIENCE));
-        while clock.left().is_some() {
-            match cx.store.load(id) {
-                Ok(record) if record.exit.is_some() => break,
-                Ok(_) => poll::pause(Duration::from_millis(5)),
-                Err(_) => break,
-            }
+    recorded(cx, record)?
+        .or(seen)
+        .ok_or_else(|| Error::ExitUnknown(record.id.clone()))
+}
+
+/// The exit as it is written down, by a monitor that may be about to.
+fn recorded(cx: &Context, of: &Record) -> Result<Option<Exit>, Error> {
+    let clock = poll::Clock::start(Some(PATIENCE));
+    loop {
+        // Looked at first: what it wrote before it ended is read then.
+        let alive = match of.monitor {
+            Some(monitor) => monitor.is_alive().map_err(read_process)?,
+            None => false,
+        };
+        match cx.store.load(&of.id) {
+            Ok(record) if !record.is_of_same(of) => return Ok(None),
+            Ok(record) if record.exit.is_some() => return Ok(record.exit),
+            Ok(_) if alive && clock.left().is_some() => poll::pause(Duration::from_millis(5)),
+            _ => return Ok(None),
         }
     }
-    let recorded = cx.store.load(id).ok().and_then(|record| record.exit);
-    recorded
-        .or(seen)
-        .ok_or_else(|| Error::ExitUnknown(id.clone()))
 }
 
 /// The kernel tells it from when the parent has reaped the process, which it does soon or never.

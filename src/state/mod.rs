@@ -9,6 +9,7 @@
 //! Nothing here is synced to a disk: the state root is a tmpfs and dies with the containers that it
 //! tells of.
 
+mod holder;
 pub mod pid_file;
 pub mod record;
 mod root;

@@ -12,7 +12,7 @@ use nix::fcntl::{Flock, FlockArg, OFlag, open, openat};
 use nix::sys::stat::{Mode, mkdirat};
 
 use super::slot::{Slot, read_record};
-use super::{Error, Record};
+use super::{Error, Record, holder};
 use crate::spec::Id;
 
 /// A container's name and what is recorded of it.
@@ -86,11 +86,46 @@ impl Store {
         }
     }
 
+    /// [`Store::open`] that does not wait: `None` while another has the lock.
+    pub fn try_open(&self, id: &Id) -> Result<Option<Slot>, Error> {
+        loop {
+            let root = self.open_root()?;
+            let slot = match self.lock(root, id, FlockArg::LockExclusiveNonblock) {
+                Err(Error::Call {
+                    errno: Errno::EWOULDBLOCK,
+                    ..
+                }) => return Ok(None),
+                slot => slot?,
+            };
+            if slot.is_linked()? {
+                return Ok(Some(slot));
+            }
+        }
+    }
+
+    /// The process that has the lock of container `id`, as far as the kernel tells.
+    pub fn holder(&self, id: &Id) -> Option<i32> {
+        holder::of(self.directory(id).ok()?.as_fd())
+    }
+
     /// Reads the record of container `id` without its lock.
     pub fn load(&self, id: &Id) -> Result<Record, Error> {
         let root = self.open_root()?;
         let dir = self.open_dir(&root, id)?;
         read_record(dir.as_fd(), &self.root.join(id.as_str()))
+    }
+
+    /// Reads the record under the lock, which it shares with others who only look; `None` while a
+    /// command has it.
+    pub fn load_idle(&self, id: &Id) -> Result<Option<Record>, Error> {
+        let slot = match self.lock(self.open_root()?, id, FlockArg::LockSharedNonblock) {
+            Err(Error::Call {
+                errno: Errno::EWOULDBLOCK,
+                ..
+            }) => return Ok(None),
+            slot => slot?,
+        };
+        slot.record().map(Some)
     }
 
     /// All containers in the order of their names; none when the state root does not exist. What

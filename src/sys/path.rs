@@ -53,6 +53,13 @@ pub fn is_open(number: RawFd) -> Result<(), Errno> {
     Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) }).map(drop)
 }
 
+/// Whether the descriptor of this number is open and stays open over exec.
+pub fn is_inherited(number: RawFd) -> bool {
+    // SAFETY: takes only numbers.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    flags >= 0 && flags & libc::FD_CLOEXEC == 0
+}
+
 /// Opens `path` under `dir`. `flags` are those of `open(2)`; `O_CLOEXEC` is added.
 pub fn open(
     dir: BorrowedFd<'_>,
