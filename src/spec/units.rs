@@ -77,9 +77,10 @@ pub enum PathError {
     Empty,
 }
 
-/// A path as the kernel takes it: no NUL within it, and no more than `most` bytes.
-fn path_bytes(path: &Path, most: usize) -> Result<CString, PathError> {
-    let bytes = path.as_os_str().as_bytes();
+/// `clean`, which was given as `path`, as the kernel takes it: no NUL within it, and no more than
+/// `most` bytes.
+fn path_bytes(clean: &Path, path: &Path, most: usize) -> Result<CString, PathError> {
+    let bytes = clean.as_os_str().as_bytes();
     if bytes.len() > most {
         return Err(PathError::Long(bytes.len()));
     }
@@ -106,7 +107,7 @@ impl InRoot {
             clean.push(".");
         }
         // The outside may put a slash in front.
-        path_bytes(&clean, 4094).map(Self)
+        path_bytes(&clean, path, 4094).map(Self)
     }
 
     /// Relative to the root, NUL at its end: what `openat2` under the root's descriptor takes.
@@ -161,7 +162,7 @@ impl AbsPath {
         if !path.is_absolute() {
             return Err(PathError::Relative(path.display().to_string()));
         }
-        path_bytes(path, 4095).map(Self)
+        path_bytes(path, path, 4095).map(Self)
     }
 
     pub fn as_c_str(&self) -> &std::ffi::CStr {
