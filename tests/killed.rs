@@ -6,6 +6,7 @@ mod harness;
 
 use harness::{Bundle, needs, repetitions};
 use std::env;
+use std::io::Write;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -25,7 +26,8 @@ impl Moments {
                 u64::from(time.subsec_nanos())
             }
         };
-        println!("BULKHEAD_SEED={seed}");
+        let told = format!("BULKHEAD_SEED={seed}\n");
+        std::io::stderr().write_all(told.as_bytes()).unwrap(); // past the capture
         Self { seed, state: seed }
     }
 

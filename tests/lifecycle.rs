@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Bundle, needs, repetitions};
+use harness::{Bundle, needs};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use serde_json::{Value, json};
 use std::fs;
@@ -11,9 +11,9 @@ use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const MISSING: &str = "container does not exist";
 
@@ -333,54 +333,4 @@ fn without_a_pid_namespace_force_deletes_the_orphans_too() {
     bundle.start().succeeded();
     bundle.wait_for_status("stopped");
     bundle.call(&["delete", "--force", &bundle.id]).succeeded();
-}
-
-#[test]
-fn hundreds_of_cycles_leave_nothing() {
-    needs!(root, probe);
-    let count = || {
-        let groups = Command::new("find")
-            .args(["/sys/fs/cgroup", "-type", "d"])
-            .output()
-            .unwrap();
-        let groups = String::from_utf8(groups.stdout).unwrap().lines().count();
-        let mounts = fs::read_to_string("/proc/self/mountinfo")
-            .unwrap()
-            .lines()
-            .count();
-        (groups, mounts)
-    };
-    // Other tests run beside this one: what counts is that nothing grows with the cycles.
-    let cycles = repetitions(100, 1000);
-    let before = count();
-    let bundle = Bundle::probe(&["exit", "0"]);
-    for _ in 0..cycles {
-        bundle.run().succeeded();
-    }
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let slack = cycles / 4;
-    loop {
-        let after = count();
-        if after.0 < before.0 + slack && after.1 < before.1 + slack {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{before:?} became {after:?}");
-    }
-}
-
-#[test]
-fn cycles_beside_each_other_leave_nothing() {
-    needs!(root, probe);
-    let cycles = repetitions(25, 250);
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                let bundle = Bundle::probe(&["exit", "5"]);
-                for _ in 0..cycles {
-                    assert_eq!(bundle.run().code, 5);
-                }
-                assert_eq!(bundle.leftovers(), Vec::<String>::new());
-            });
-        }
-    });
 }

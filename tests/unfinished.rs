@@ -132,3 +132,39 @@ fn a_detached_container_that_cannot_be_recorded_does_not_run() {
     assert_eq!(processes(&bundle), Vec::<String>::new());
     fs::remove_dir(bundle.state_dir().join(&bundle.id).join(".state.json.new")).unwrap();
 }
+
+#[test]
+fn a_damaged_record_hides_no_other_and_goes_by_force() {
+    needs!(root, probe);
+    let bundle = Bundle::probe(&["sleep", "60"]);
+    bundle.create().succeeded();
+    let whole = fs::read(bundle.state_dir().join(&bundle.id).join("state.json")).unwrap();
+    let mut later: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+    later["version"] = json!(later["version"].as_u64().unwrap() + 1);
+    let later = later.to_string();
+    let damages = [
+        ("empty", &b""[..], "not the record of a container"),
+        (
+            "half",
+            &whole[..whole.len() / 2],
+            "not the record of a container",
+        ),
+        ("garbage", b"\0\xff{]", "not the record of a container"),
+        ("later", later.as_bytes(), "record version"),
+    ];
+    for (id, record, told) in damages {
+        let dir = bundle.state_dir().join(id);
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("state.json"), record).unwrap();
+        let listed = bundle.call(&["list", "--quiet"]).succeeded();
+        assert_eq!(listed.stdout, format!("{}\n", bundle.id), "{id}");
+        let marked = format!("load container {id}: ");
+        assert!(listed.stderr.contains(&marked), "{}", listed.stderr);
+        assert!(listed.stderr.contains(told), "{}", listed.stderr);
+        bundle.call(&["delete", id]).failed_with(told);
+        assert!(dir.exists(), "{id}: only by force");
+        bundle.call(&["delete", "--force", id]).succeeded();
+        assert!(!dir.exists(), "{id}");
+    }
+    assert_eq!(bundle.state()["status"], "created");
+}

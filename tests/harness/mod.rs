@@ -79,12 +79,12 @@ pub(crate) fn copy_tree(from: &Path, to: &Path) {
     assert!(copied.success(), "copy {}", from.display());
 }
 
-/// An empty folder of this test's own.
+/// An empty folder of this test's own; no name of one is the beginning of another's.
 pub(crate) fn scratch(name: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let place = env::var_os("BULKHEAD_SCRATCH").expect("set in the jail; the test needs root");
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let dir = Path::new(&place).join(format!("{name}-{}-{number}", std::process::id()));
+    let dir = Path::new(&place).join(format!("{name}-{}-{number:03}", std::process::id()));
     fs::create_dir(&dir).unwrap();
     dir
 }
