@@ -100,6 +100,37 @@ fn each_kind_is_joined_by_its_path() {
 }
 
 #[test]
+fn the_runtimes_own_mount_namespace_is_not_joined() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&[]);
+    list(&mut bundle, &[("mount", Some("/proc/self/ns/mnt".into()))]);
+    let text = "the mount namespace to join is the runtime's own";
+    bundle.run().failed_with(text);
+}
+
+#[test]
+fn a_new_user_namespace_goes_with_a_network_of_the_hosts() {
+    needs!(root, probe);
+    let other = Bundle::probe(&["sleep", "60"]);
+    other.create().succeeded();
+    let pid = other.state()["pid"].to_string();
+    let mut bundle = Bundle::probe(&[]);
+    let wanted = KINDS.map(|(kind, name)| {
+        let path = format!("/proc/{pid}/ns/{name}");
+        (kind, (name == "net").then_some(path))
+    });
+    list(&mut bundle, &wanted);
+    // Only who owns the network may mount a sysfs that shows it.
+    let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+    mounts.retain(|mount| !mount["destination"].as_str().unwrap().starts_with("/sys"));
+    let own = inode("self", "net");
+    let report = bundle.run().succeeded().answer();
+    let found = report["namespaces"]["net"].as_u64().unwrap();
+    assert_eq!(found, inode(&pid, "net"));
+    assert_eq!(inode("self", "net"), own);
+}
+
+#[test]
 fn a_container_joins_all_namespaces_of_another_with_its_user_namespace() {
     needs!(root, probe);
     let other = with_user_namespace(&["sleep", "60"]);

@@ -265,14 +265,28 @@ impl Creation {
                 self.run_hooks()?;
             }
             Gate::Recorded => {
-                if self.draft.await_start {
+                if self.must_be_ready() {
                     self.wait_for(gate)?;
                 }
+                self.launched()?
+                    .set_rlimits(&self.draft.plan.birth.rlimits)?;
                 self.announce()?;
             }
         }
         self.launched()?.open_gate();
         Ok(())
+    }
+
+    /// Whether the child has to have come to the last gate before the container is announced: so that
+    /// a pid file names no process that fails, hooks read what is meant for them, and limits do not
+    /// stop the child's own work.
+    fn must_be_ready(&self) -> bool {
+        let draft = &self.draft;
+        let plan = &draft.plan;
+        draft.await_start
+            || draft.pid_file.is_some()
+            || !plan.birth.rlimits.is_empty()
+            || plan.steps.iter().any(|step| matches!(step, Step::Hook(_)))
     }
 
     /// A child that falls silent before it reaches the gate has a fault to tell.
@@ -311,9 +325,10 @@ impl Creation {
     fn announce(&mut self) -> Result<(), Error> {
         let launched = self.launched()?;
         let pid = launched.pid.as_raw();
-        let identity = Identity::of(pid).ok().flatten();
+        // It is a child that nobody else reaps: it is there, alive or dead.
+        let identity = Identity::of(pid).map_err(super::state::read_process)?;
         self.record.pid = Some(pid);
-        self.record.start_time = identity.map(|i| i.start_time);
+        self.record.start_time = identity.map(|identity| identity.start_time);
         self.record.phase = if self.draft.await_start {
             Phase::Created
         } else {

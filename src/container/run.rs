@@ -4,8 +4,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::creation::{Creation, Draft, Made};
 use super::{Context, CreateOptions, Error, call, delete, monitor, start};
+use nix::unistd::Pid;
+
+use crate::cgroup::Group;
 use crate::plan::Ending;
 use crate::spec::Id;
+use crate::state::Record;
 use crate::sys::signal::{self, Ended, Mask};
 use crate::sys::{identity, poll};
 
@@ -45,24 +49,41 @@ pub fn run(cx: &Context, id: &Id, options: &CreateOptions, how: &RunOptions) -> 
         process,
     } = made;
     slot.unlock();
-    let ended = attend(&process, &signals)?;
+    let pid = Pid::from_raw(record.pid.unwrap_or(0));
+    let ended = attend(pid, &process, &signals)?;
 
-    if how.keep {
-        monitor::record_exit(cx, &record, ended)?;
-    } else if let Some(slot) = monitor::reopen(cx, &record)? {
-        delete::destroy(slot, &record, group.as_deref())?;
+    // The code is the program's, whatever becomes of what it leaves.
+    if let Err(e) = tidy(cx, &record, group.as_deref(), ended, how.keep) {
+        log::warn!("container {id}: {e}; what is left goes with delete --force");
     }
     begun?;
     Ok(super::wait::end(ended).exit_code())
 }
 
+/// Removes what an ended container leaves, or records its end where that is to be kept.
+fn tidy(
+    cx: &Context,
+    record: &Record,
+    group: Option<&dyn Group>,
+    ended: Ended,
+    keep: bool,
+) -> Result<(), Error> {
+    if keep {
+        return monitor::record_exit(cx, record, ended);
+    }
+    match monitor::reopen(cx, record)? {
+        Some(slot) => delete::destroy(slot, record, group),
+        None => Ok(()),
+    }
+}
+
 /// Passes signals on until the process ends; its status.
-fn attend(process: &OwnedFd, signals: &OwnedFd) -> Result<Ended, Error> {
+fn attend(pid: Pid, process: &OwnedFd, signals: &OwnedFd) -> Result<Ended, Error> {
     let act = call("wait for the container's process");
     loop {
         let ready = poll::wait(&[process.as_fd(), signals.as_fd()], None).map_err(&act)?;
         if ready & 0b10 != 0 {
-            forward(process.as_fd(), signals.as_fd())?;
+            forward(pid, process.as_fd(), signals.as_fd())?;
         }
         if ready & 0b01 != 0
             && let Some(ended) = signal::wait(process.as_fd(), true).map_err(&act)?
@@ -73,8 +94,11 @@ fn attend(process: &OwnedFd, signals: &OwnedFd) -> Result<Ended, Error> {
 }
 
 /// All but what is about our own children and terminal, as runc does.
-fn forward(process: BorrowedFd<'_>, signals: BorrowedFd<'_>) -> Result<(), Error> {
+fn forward(pid: Pid, process: BorrowedFd<'_>, signals: BorrowedFd<'_>) -> Result<(), Error> {
     while let Some(number) = signal::next(signals).map_err(call("read a signal"))? {
+        if number == libc::SIGCHLD {
+            signal::reap_orphans(pid).map_err(call("reap orphans of the container"))?;
+        }
         if !matches!(number, libc::SIGCHLD | libc::SIGWINCH | libc::SIGURG) {
             // A process that has just ended takes none.
             let _ = signal::send(process, number);

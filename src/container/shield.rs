@@ -26,7 +26,7 @@ pub fn shield() -> Result<(), Error> {
     identity::set_undumpable().map_err(call("become undumpable"))?;
     let act = call("open the runtime's own file /proc/self/exe");
     let own = path::open(HERE, OWN, libc::O_RDONLY, Resolve::Host).map_err(&act)?;
-    if path::on_readonly_mount(own.as_fd()).map_err(&act)? || is_sealed(&own) {
+    if is_sealed(&own) || is_readonly_copy(&own).map_err(&act)? {
         return Ok(());
     }
     let copy = readonly_mount().or_else(|_| sealed_copy(own));
@@ -51,6 +51,12 @@ pub fn shield() -> Result<(), Error> {
 fn is_sealed(file: &OwnedFd) -> bool {
     let write = SealFlag::F_SEAL_WRITE.bits();
     fcntl(file, FcntlArg::F_GET_SEALS).is_ok_and(|seals| seals & write != 0)
+}
+
+/// Whether the file is the whole of a read-only mount, as [`readonly_mount`] makes it. A file that
+/// merely lies on one, as below a read-only /usr, becomes writable when that is updated.
+fn is_readonly_copy(file: &OwnedFd) -> Result<bool, Errno> {
+    Ok(path::on_readonly_mount(file.as_fd())? && path::is_mount_root(OWN)?)
 }
 
 /// Linux 5.12, CAP_SYS_ADMIN. Costs a microsecond and no memory.

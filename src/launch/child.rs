@@ -110,12 +110,12 @@ impl<'a> Child<'a> {
             Step::Mask(path) => self.mask(path)?,
             Step::ReadOnly(path) => self.make_readonly(path)?,
             Step::Seal { target, attributes } => {
-                let target = self.open(target)?;
+                let target = self.mounted(target)?;
                 mount::set_attributes(target.as_fd(), attributes.set, attributes.clear, 0, false)?;
             }
             Step::Hook(hook) => self.run_hook(hook)?,
             Step::Pivot { shared } => self.pivot(*shared)?,
-            Step::MoveRoot => self.move_root()?,
+            Step::MoveRoot { views } => self.move_root(views)?,
             Step::RootPropagation(flags) => mount::set_propagation(c"/", *flags)?,
             Step::ReadOnlyRoot => {
                 mount::set_attributes(self.root(), libc::MOUNT_ATTR_RDONLY, 0, 0, false)?;
@@ -130,7 +130,7 @@ impl<'a> Child<'a> {
                 hard,
                 ..
             } => {
-                identity::set_rlimit(*resource, *soft, *hard)?;
+                identity::set_rlimit(0, *resource, *soft, *hard)?;
             }
             Step::MakeWorkingDir(dir) => {
                 open_or_make(self.root(), dir.as_c_str(), Want::Dir, Resolve::InRoot)?;
@@ -180,7 +180,8 @@ impl<'a> Child<'a> {
         }
     }
 
-    /// Lets whoever connects look, and goes on when one of them says so.
+    /// Lets whoever connects look, and goes on when one of them says so. From then on nobody
+    /// listens, and a `start` that dies takes nothing along.
     fn await_start(&self) -> Result<(), Stop> {
         let Some((listener, page)) = self.start else {
             return Ok(());
@@ -188,7 +189,11 @@ impl<'a> Child<'a> {
         loop {
             let caller = channel::accept(listener)?;
             if channel::receive(caller.as_fd()) == Ok(Some(super::GO)) {
-                channel::send_fd(caller.as_fd(), page, &[0])?;
+                path::close_in_child(listener);
+                match channel::send_fd(caller.as_fd(), page, &[0]) {
+                    Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET) => {}
+                    Err(errno) => return Err(errno.into()),
+                }
                 // Closed by exec: its end is how `start` learns that the program runs.
                 std::mem::forget(caller);
                 return Ok(());
@@ -283,7 +288,13 @@ impl<'a> Child<'a> {
         Ok(())
     }
 
-    fn move_root(&mut self) -> Result<(), Stop> {
+    fn move_root(&mut self, views: &[std::ffi::CString]) -> Result<(), Stop> {
+        for view in views {
+            // A mount that a user namespace holds fast cannot be taken away, but covered.
+            if mount::detach(view).is_err() {
+                self.mask_directory(&path::open(HERE, view, libc::O_PATH, Resolve::Host)?)?;
+            }
+        }
         path::enter(self.root())?;
         mount::move_to(c".", c"/")?;
         path::chroot_here()?;

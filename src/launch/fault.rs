@@ -44,6 +44,7 @@ pub enum Call {
     Bound,
     Ambient,
     Directory,
+    NothingMounted,
 }
 
 const ALL: &[Call] = &[
@@ -75,6 +76,7 @@ const ALL: &[Call] = &[
     Call::Bound,
     Call::Ambient,
     Call::Directory,
+    Call::NothingMounted,
 ];
 
 /// A call that did not succeed; the child's error type.
@@ -201,6 +203,7 @@ fn what(call: Call) -> &'static str {
         Call::OtherNode => "another file is in its place: ",
         Call::OpenNull => "open the host's /dev/null: ",
         Call::SetOwner => "set the owner: ",
+        Call::NothingMounted => "nothing is mounted there: ",
         Call::OutsideRoot => "it lies outside the root: ",
         Call::SetGroups => "set the groups: ",
         Call::SetGid => "set the group: ",

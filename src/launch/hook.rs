@@ -12,9 +12,9 @@ use super::fault::{Call, Stop};
 use crate::plan::step::Hook;
 use crate::sys::clone::{self, Clone, Forked};
 use crate::sys::poll::{self, Clock};
-use crate::sys::{channel, exec, path, seccomp, signal};
+use crate::sys::{channel, exec, identity, path, seccomp, signal};
 
-/// Runs `hook` to its end. What it last said goes to `note`, for whoever tells of its fault; an
+/// Runs `hook` to its end. The beginning of what it says goes to `note`, for whoever tells of its fault; an
 /// orphan of the hook that holds its pipes is not waited for.
 pub fn run(
     hook: &Hook,
@@ -57,6 +57,8 @@ fn verdict(status: Option<signal::Ended>) -> Result<(), Stop> {
 
 fn become_hook(hook: &Hook, state: BorrowedFd<'_>, input: &OwnedFd) -> ! {
     clean_slate();
+    // A hook does not outlive who runs it.
+    let _ = identity::set_parent_death_signal(libc::SIGKILL);
     // The state is read from its beginning by each hook in turn.
     let ready = path::rewind(state)
         .and_then(|()| exec::duplicate(state, 0))

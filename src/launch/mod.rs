@@ -31,6 +31,8 @@ pub enum Error {
     Clone { namespaces: String, errno: Errno },
     #[error("{act}: {}", fault::reason(*.errno))]
     Prepare { act: &'static str, errno: Errno },
+    #[error("set process.rlimits RLIMIT_{name}: {}", fault::reason(*.errno))]
+    Rlimit { name: &'static str, errno: Errno },
     /// A step that did not succeed, in words.
     #[error("{0}")]
     Fault(String),

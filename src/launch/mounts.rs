@@ -167,6 +167,17 @@ impl Child<'_> {
         mount::fsmount(fs.as_fd(), step.attributes.set).at(Call::MountFilesystem)
     }
 
+    /// What is mounted at `target`. A link of the image may lead back to the root's own mount, and
+    /// with it to a filesystem of the host.
+    pub(super) fn mounted(&self, target: &InRoot) -> Result<OwnedFd, Stop> {
+        let opened = self.open(target).at(Call::OpenTarget)?;
+        let id = path::mount_id(opened.as_fd()).at(Call::OpenTarget)?;
+        if id == path::mount_id(self.root()).at(Call::OpenTarget)? {
+            return Err(Stop::at(Call::NothingMounted, Errno::EINVAL));
+        }
+        Ok(opened)
+    }
+
     /// Keeps the kernel's own words about a filesystem that it does not take.
     fn note_complaint(&mut self, fs: &OwnedFd, made: Result<(), Stop>) -> Result<(), Stop> {
         if made.is_err() {
@@ -178,7 +189,7 @@ impl Child<'_> {
 
     /// Changes the mount at the target, and its filesystem where options say so.
     pub(super) fn remount(&mut self, step: &Remount) -> Result<(), Stop> {
-        let target = self.open(&step.target).at(Call::OpenTarget)?;
+        let target = self.mounted(&step.target)?;
         if !step.options.is_empty() {
             let fs = mount::fspick(target.as_fd()).at(Call::OpenFilesystem)?;
             let changed = set_options(&fs, &step.options)
@@ -211,7 +222,7 @@ impl Child<'_> {
     }
 
     /// One empty filesystem serves all masks: it is mounted once and then copied.
-    fn mask_directory(&mut self, target: &OwnedFd) -> Result<(), Stop> {
+    pub(super) fn mask_directory(&mut self, target: &OwnedFd) -> Result<(), Stop> {
         if let Some(empty) = &self.found.empty {
             let copy = mount::clone_tree(empty.as_fd(), c"", false).at(Call::OpenSource)?;
             return mount::attach(copy.as_fd(), target.as_fd()).at(Call::Attach);

@@ -10,15 +10,14 @@ use nix::unistd::Pid;
 use super::{Error, Launched};
 use crate::plan::Birth;
 use crate::plan::step::Kind;
-use crate::spec::container::{IdMap, IdMaps, TimeOffsets};
+use crate::spec::container::{IdMap, IdMaps, Rlimit, TimeOffsets};
 use crate::sys::path::{self, HERE, Resolve};
 use crate::sys::{clone, exec, identity};
 
-/// The namespaces to go back to after the clone.
+/// What to go back to after the clone.
 #[derive(Debug, Default)]
 pub(super) struct Lived {
-    pid: Option<OwnedFd>,
-    time: Option<OwnedFd>,
+    joined: Vec<(Kind, OwnedFd)>,
     /// Whether to become undumpable again.
     dumpable: bool,
 }
@@ -27,7 +26,21 @@ fn own(path: &std::ffi::CStr) -> Result<OwnedFd, Errno> {
     path::open(HERE, path, libc::O_RDONLY, Resolve::Host)
 }
 
-/// Chooses the pid and time namespace of the next child.
+/// Where the own namespace of a kind is found.
+fn own_path(kind: Kind) -> &'static std::ffi::CStr {
+    match kind {
+        Kind::Pid => c"/proc/self/ns/pid",
+        Kind::Network => c"/proc/self/ns/net",
+        Kind::Ipc => c"/proc/self/ns/ipc",
+        Kind::Uts => c"/proc/self/ns/uts",
+        Kind::Time => c"/proc/self/ns/time",
+        Kind::Cgroup => c"/proc/self/ns/cgroup",
+        Kind::Mount => c"/proc/self/ns/mnt",
+        Kind::User => c"/proc/self/ns/user",
+    }
+}
+
+/// Chooses the namespaces that the next child is born in and does not make.
 pub(super) fn enter(birth: &Birth) -> Result<Lived, Error> {
     let mut lived = Lived::default();
     // The files in /proc of a process that is not dumpable are root's, and who is not root could not
@@ -39,18 +52,20 @@ pub(super) fn enter(birth: &Birth) -> Result<Lived, Error> {
         })?;
         lived.dumpable = true;
     }
-    if let Some(join) = &birth.join_pid {
-        let act = "join the pid namespace";
+    for join in &birth.joins {
+        let act = "join a namespace for the clone";
         let fault = |errno| Error::Prepare { act, errno };
-        lived.pid = Some(own(c"/proc/self/ns/pid").map_err(fault)?);
-        clone::join(join.namespace.as_fd(), Kind::Pid.bit()).map_err(fault)?;
+        let own = own(own_path(join.kind)).map_err(fault)?;
+        lived.joined.push((join.kind, own));
+        clone::join(join.namespace.as_fd(), join.kind.bit()).map_err(fault)?;
     }
     if let Some(clocks) = &birth.clocks {
         let fault = |errno| Error::Prepare {
             act: "make a time namespace",
             errno,
         };
-        lived.time = Some(own(c"/proc/self/ns/time").map_err(fault)?);
+        let own = own(own_path(Kind::Time)).map_err(fault)?;
+        lived.joined.push((Kind::Time, own));
         clone::unshare(Kind::Time.bit()).map_err(fault)?;
         let fault = |errno| Error::Prepare {
             act: "write linux.timeOffsets",
@@ -83,17 +98,12 @@ fn write(path: &std::ffi::CStr, text: &str) -> Result<(), Errno> {
 
 /// Goes back to where the runtime lives.
 pub(super) fn leave(lived: Lived) -> Result<(), Error> {
-    let back = |namespace: Option<OwnedFd>, kind: Kind| match namespace {
-        Some(namespace) => {
-            clone::join(namespace.as_fd(), kind.bit()).map_err(|errno| Error::Prepare {
-                act: "go back to the own namespace",
-                errno,
-            })
-        }
-        None => Ok(()),
-    };
-    back(lived.pid, Kind::Pid)?;
-    back(lived.time, Kind::Time)?;
+    for (kind, own) in lived.joined {
+        clone::join(own.as_fd(), kind.bit()).map_err(|errno| Error::Prepare {
+            act: "go back to the own namespace",
+            errno,
+        })?;
+    }
     if lived.dumpable {
         identity::set_undumpable().map_err(|errno| Error::Prepare {
             act: "become undumpable",
@@ -134,6 +144,19 @@ impl Launched {
         }
         write_of(self.pid, "gid_map", &map_text(&maps.gids))
             .map_err(fault("write linux.gidMappings"))
+    }
+
+    /// Sets what `Birth::rlimits` names.
+    pub fn set_rlimits(&self, limits: &[Rlimit]) -> Result<(), Error> {
+        limits.iter().try_for_each(|limit| {
+            let pid = self.pid.as_raw();
+            identity::set_rlimit(pid, limit.resource, limit.soft, limit.hard).map_err(|errno| {
+                Error::Rlimit {
+                    name: limit.name,
+                    errno,
+                }
+            })
+        })
     }
 
     pub fn set_oom_score(&self, score: i32) -> Result<(), Error> {

@@ -6,6 +6,7 @@ mod groups;
 mod home;
 pub mod host;
 mod namespaces;
+mod outside;
 mod process;
 mod root;
 pub mod seccomp;
@@ -37,12 +38,16 @@ pub struct Plan {
 pub struct Birth {
     /// `CLONE_NEW*`
     pub namespaces: u64,
-    /// Joined by the runtime: it holds for children only (pid_namespaces(7)).
-    pub join_pid: Option<step::Join>,
+    /// Where the runtime goes for the moment of the clone.
+    pub joins: Vec<step::Join>,
     /// For a new time namespace, which must have its offsets before anybody lives in it.
     pub clocks: Option<TimeOffsets>,
     /// Written by the runtime from outside.
     pub id_maps: Option<IdMaps>,
+    /// Set by the runtime, when the child is done with all but its program.
+    pub rlimits: Vec<crate::spec::container::Rlimit>,
+    /// What else the runtime does, in words: groups, limits and its own hooks.
+    pub outside: Vec<String>,
     /// Written by the runtime, where the child in its user namespace may not.
     pub oom_score: Option<i32>,
 }
@@ -94,6 +99,8 @@ pub enum Error {
         option: String,
         length: usize,
     },
+    #[error("linux.namespaces: the mount namespace to join is the runtime's own")]
+    OwnMountNamespace,
     #[error(
         "linux.namespaces: a new pid namespace in a joined user namespace is not supported yet"
     )]
@@ -116,9 +123,15 @@ pub fn plan(container: &Container, host: &Host, wishes: &Wishes) -> Result<Plan,
     if container.namespaces.mount == Namespace::New {
         planner.root()?;
     } else {
+        log::warn!(
+            "container {}: it joins a mount namespace and takes the tree there as it is: root, \
+             mounts, devices, maskedPaths and readonlyPaths of config.json are not applied",
+            wishes.id
+        );
         planner.hook_steps();
     }
     planner.process()?;
+    planner.birth.outside = outside::lines(container, host);
     Ok(Plan {
         birth: planner.birth,
         steps: planner.steps,

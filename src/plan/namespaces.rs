@@ -38,12 +38,22 @@ impl Planner<'_> {
                 (Kind::Time, Namespace::New) => {
                     self.birth.clocks = Some(self.container.time_offsets.unwrap_or_default());
                 }
-                (Kind::Pid, Namespace::Join(path)) => self.birth.join_pid = Some(join(kind, path)?),
+                // A pid namespace holds for children only; and who is born in a user namespace of its
+                // own has no power over namespaces of the host: the runtime goes there for a moment.
+                (Kind::Pid, Namespace::Join(path)) => self.birth.joins.push(join(kind, path)?),
+                (Kind::Network | Kind::Ipc | Kind::Uts, Namespace::Join(path))
+                    if all.user == Namespace::New =>
+                {
+                    self.birth.joins.push(join(kind, path)?);
+                }
                 (_, Namespace::Join(path)) => {
                     let join = join(kind, path)?;
+                    if kind == Kind::Mount {
+                        refuse_own(&join)?;
+                    }
                     self.push(Step::Join(join));
                     if kind == Kind::User {
-                        self.push(Step::BecomeRoot);
+                        self.become_root();
                     }
                 }
                 // Namespaces belong to the user namespace of who makes them: in a joined one they
@@ -59,12 +69,18 @@ impl Planner<'_> {
             if self.host.uid != 0 {
                 self.push(Step::BecomeUndumpable);
             }
-            self.push(Step::BecomeRoot);
+            self.become_root();
         }
         if unshare != 0 {
             self.push(Step::Unshare(unshare));
         }
         self.cgroup_namespace(&all.cgroup)
+    }
+
+    /// A change of user clears the parent death signal (prctl(2)).
+    fn become_root(&mut self) {
+        self.push(Step::BecomeRoot);
+        self.push(Step::DieWithRuntime);
     }
 
     fn cgroup_namespace(&mut self, namespace: &Namespace) -> Result<(), Error> {
@@ -136,16 +152,38 @@ fn join(kind: Kind, path: &AbsPath) -> Result<Join, Error> {
     })
 }
 
+/// The container's root would become the root of the runtime, and of all beside it.
+fn refuse_own(join: &Join) -> Result<(), Error> {
+    let own = sys::path::open(
+        sys::path::HERE,
+        c"/proc/self/ns/mnt",
+        libc::O_RDONLY,
+        sys::path::Resolve::Host,
+    );
+    let place = |fd: &std::os::fd::OwnedFd| {
+        let stat = sys::path::stat(std::os::fd::AsFd::as_fd(fd))?;
+        Ok((stat.st_dev, stat.st_ino))
+    };
+    let same = own.and_then(|own| Ok(place(&own)? == place(&join.namespace)?));
+    match same {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Error::OwnMountNamespace),
+        Err(errno) => Err(Error::OpenNamespace {
+            kind: Kind::Mount.name(),
+            path: join.path.to_string_lossy().into_owned(),
+            errno,
+        }),
+    }
+}
+
 impl Birth {
     /// In words.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        if let Some(join) = &self.join_pid {
-            lines.push(format!(
-                "join the pid namespace {}",
-                join.path.to_string_lossy()
-            ));
-        }
+        lines.extend(self.joins.iter().map(|join| {
+            let (kind, path) = (join.kind.name(), join.path.to_string_lossy());
+            format!("be in the {kind} namespace {path} for the clone")
+        }));
         if let Some(clocks) = self.clocks {
             let shift = |(seconds, nanoseconds): (i64, u32)| format!("{seconds}.{nanoseconds:09}");
             let mut line = "make a time namespace".to_string();
@@ -175,6 +213,12 @@ impl Birth {
         if let Some(score) = self.oom_score {
             lines.push(format!("set the OOM score adjustment to {score}"));
         }
+        lines.extend(
+            self.rlimits
+                .iter()
+                .map(|l| super::words::rlimit(l.name, l.soft, l.hard)),
+        );
+        lines.extend(self.outside.iter().cloned());
         lines
     }
 }

@@ -62,34 +62,8 @@ impl Planner<'_> {
             self.push(Step::OwnPipes { uid: user.uid });
         }
         self.push(Step::CloseFrom(3 + self.wishes.preserve_fds));
-        for limit in &process.rlimits {
-            let (name, resource) = (limit.name, limit.resource);
-            self.push(Step::Rlimit {
-                name,
-                resource,
-                soft: limit.soft,
-                hard: limit.hard,
-            });
-        }
-        let path = process.cwd.as_c_str().to_owned();
-        self.push(Step::EnterWorkingDir {
-            path: path.clone(),
-            again: false,
-        });
-        self.push(Step::Bound(process.capabilities.bounding));
-        self.push(Step::BecomeUser {
-            uid: user.uid,
-            gid: user.gid,
-            groups: self.groups(process),
-        });
-        self.push(Step::EnterWorkingDir { path, again: true });
-        let needs_admin = filter.is_some() && !process.no_new_privileges;
-        self.capabilities(process, needs_admin);
-        self.push(Step::Umask(user.umask.unwrap_or(UMASK)));
-        self.push(Step::FindProgram(candidates(process)));
-        if process.no_new_privileges {
-            self.push(Step::NoNewPrivileges);
-        }
+        self.rlimits(process);
+        self.become_user(process, filter.is_some() && !process.no_new_privileges);
 
         // Changing the user has cleared the parent death signal (prctl(2)). A child on its own hears
         // of a runtime that dies before the record is whole by the end of the channel.
@@ -112,6 +86,45 @@ impl Planner<'_> {
             env: Words::new(self.environment(process)),
         });
         Ok(())
+    }
+
+    /// The host's root in a user namespace of its own cannot raise a hard limit there: the runtime
+    /// does it from outside (prlimit(2)).
+    fn rlimits(&mut self, process: &Process) {
+        if self.container.namespaces.user == Namespace::New && self.host.uid == 0 {
+            self.birth.rlimits.clone_from(&process.rlimits);
+            return;
+        }
+        self.steps
+            .extend(process.rlimits.iter().map(|limit| Step::Rlimit {
+                name: limit.name,
+                resource: limit.resource,
+                soft: limit.soft,
+                hard: limit.hard,
+            }));
+    }
+
+    /// From root to the user of the program, with its rights and in its directory.
+    fn become_user(&mut self, process: &Process, needs_admin: bool) {
+        let user = &process.user;
+        let path = process.cwd.as_c_str().to_owned();
+        self.push(Step::EnterWorkingDir {
+            path: path.clone(),
+            again: false,
+        });
+        self.push(Step::Bound(process.capabilities.bounding));
+        self.push(Step::BecomeUser {
+            uid: user.uid,
+            gid: user.gid,
+            groups: self.groups(process),
+        });
+        self.push(Step::EnterWorkingDir { path, again: true });
+        self.capabilities(process, needs_admin);
+        self.push(Step::Umask(user.umask.unwrap_or(UMASK)));
+        self.push(Step::FindProgram(candidates(process)));
+        if process.no_new_privileges {
+            self.push(Step::NoNewPrivileges);
+        }
     }
 
     /// They are the image's programs and run as confined as the container's own.

@@ -2,10 +2,12 @@
 
 use std::ffi::CString;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::process::UMASK;
+use nix::errno::Errno;
+
 use super::step::{self, Gate, Mount, Remount, Source, Step, TargetRule, Tree};
 use super::{Error, Planner};
 use crate::spec::mounts::{
@@ -55,8 +57,7 @@ impl Planner<'_> {
         for path in &self.container.readonly_paths {
             self.steps.push(Step::ReadOnly(path.clone()));
         }
-        self.enter_root();
-        Ok(())
+        self.enter_root()
     }
 
     fn attach_root(&mut self) -> Result<(), Error> {
@@ -172,13 +173,14 @@ impl Planner<'_> {
         }
     }
 
-    fn enter_root(&mut self) {
+    fn enter_root(&mut self) -> Result<(), Error> {
         let root = &self.container.root;
         let shared = root
             .propagation
             .is_some_and(|p| p.kind == PropagationKind::Shared);
         self.push(if self.wishes.no_pivot {
-            Step::MoveRoot
+            let views = views_outside(&root.path)?;
+            Step::MoveRoot { views }
         } else {
             Step::Pivot { shared }
         });
@@ -194,6 +196,7 @@ impl Planner<'_> {
         if root.readonly {
             self.push(Step::ReadOnlyRoot);
         }
+        Ok(())
     }
 }
 
@@ -280,4 +283,66 @@ fn options(filesystem: &Filesystem, readonly: bool) -> Vec<FsOption> {
     let ro = FsOption::Flag(c"ro".into());
     let keep = |option: &&FsOption| readonly || **option != ro;
     filesystem.options.iter().filter(keep).cloned().collect()
+}
+
+/// Where procfs and sysfs are mounted outside `root`, the last mounted first (proc(5), mountinfo).
+fn views_outside(root: &Path) -> Result<Vec<CString>, Error> {
+    const TABLE: &str = "/proc/self/mountinfo";
+    let text = std::fs::read(TABLE).map_err(|e| Error::OpenRoot {
+        path: TABLE.into(),
+        errno: Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
+    })?;
+    let mut views = Vec::new();
+    for line in text.split(|b| *b == b'\n') {
+        let mut words = line.split(|b| *b == b' ');
+        let Some(point) = words.nth(4).map(unescape) else {
+            continue;
+        };
+        let kind = words.skip_while(|word| *word != b"-").nth(1);
+        let is_view = matches!(kind, Some(b"proc" | b"sysfs"));
+        let point = PathBuf::from(std::ffi::OsString::from_vec(point));
+        if is_view && !point.starts_with(root) {
+            views.push(c_path(&point));
+        }
+    }
+    views.reverse();
+    Ok(views)
+}
+
+/// The kernel writes blanks and backslashes as three octal digits.
+fn unescape(word: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(word.len());
+    let mut rest = word;
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..3).filter(|_| *first == b'\\');
+        let digits = digits.and_then(|d| std::str::from_utf8(d).ok());
+        match digits.and_then(|d| u8::from_str_radix(d, 8).ok()) {
+            Some(byte) => {
+                plain.push(byte);
+                rest = &after[3..];
+            }
+            None => {
+                plain.push(*first);
+                rest = after;
+            }
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unescape;
+
+    #[test]
+    fn a_path_of_mountinfo_is_read_as_it_is() {
+        for (written, path) in [
+            ("/a", "/a"),
+            ("/a\\040b", "/a b"),
+            ("/\\134", "/\\"),
+            ("/\\9", "/\\9"),
+        ] {
+            assert_eq!(unescape(written.as_bytes()), path.as_bytes(), "{written}");
+        }
+    }
 }

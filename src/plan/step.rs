@@ -60,8 +60,11 @@ pub enum Step {
     Pivot {
         shared: bool,
     },
-    /// For roots that cannot be pivoted to, such as an initramfs.
-    MoveRoot,
+    /// For roots that cannot be pivoted to, such as an initramfs. What shows the whole of /proc or
+    /// /sys elsewhere goes first: it would let a user namespace mount another unmasked one.
+    MoveRoot {
+        views: Vec<CString>,
+    },
     /// `MS_*` flags for the new root.
     RootPropagation(u64),
     ReadOnlyRoot,

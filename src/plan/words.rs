@@ -72,7 +72,7 @@ impl Display for Step {
                 )
             }
             Self::Pivot { .. } => f.write_str("make it the root and drop the host's tree"),
-            Self::MoveRoot => f.write_str("move it over the root and change into it"),
+            Self::MoveRoot { .. } => f.write_str("move it over the root and change into it"),
             Self::RootPropagation(flags) => write!(f, "make the root {}", propagation(*flags)),
             Self::ReadOnlyRoot => f.write_str("make the root read-only"),
             Self::Hostname(name) => write!(f, "set the hostname {}", show(name)),
@@ -81,9 +81,7 @@ impl Display for Step {
             Self::Personality(persona) => write!(f, "set the personality {persona:#x}"),
             Self::Rlimit {
                 name, soft, hard, ..
-            } => {
-                write!(f, "limit {name} to {}:{}", Infinite(*soft), Infinite(*hard))
-            }
+            } => f.write_str(&rlimit(name, *soft, *hard)),
             Self::MakeWorkingDir(path) => write!(f, "make the directory {path}"),
             Self::OwnPipes { uid } => write!(f, "give the standard pipes to user {uid}"),
             Self::CloseFrom(first) => write!(f, "close descriptors from {first} on at exec"),
@@ -128,6 +126,10 @@ impl Display for Step {
             }
         }
     }
+}
+
+pub(super) fn rlimit(name: &str, soft: u64, hard: u64) -> String {
+    format!("limit {name} to {}:{}", Infinite(soft), Infinite(hard))
 }
 
 /// A number of rlimits, where the largest means none.

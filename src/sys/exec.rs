@@ -92,7 +92,11 @@ pub fn duplicate(from: BorrowedFd<'_>, to: i32) -> Result<(), Errno> {
 
 /// A file in memory without a name in any directory (`memfd_create(2)`).
 pub fn memory_file(name: &CStr) -> Result<OwnedFd, Errno> {
-    create_memory_file(name, libc::MFD_CLOEXEC)
+    // A host may allow no others (sysctl vm.memfd_noexec, Linux 6.3, which brought the flag).
+    match create_memory_file(name, libc::MFD_CLOEXEC | libc::MFD_NOEXEC_SEAL) {
+        Err(Errno::EINVAL) => create_memory_file(name, libc::MFD_CLOEXEC),
+        made => made,
+    }
 }
 
 /// The same, to be sealed and executed. Kernels before 6.3 do not know `MFD_EXEC` and refuse it;

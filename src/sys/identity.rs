@@ -173,8 +173,8 @@ pub fn set_personality(persona: c_ulong) -> Result<(), Errno> {
     done(unsafe { libc::syscall(libc::SYS_personality, persona) })
 }
 
-/// Sets a limit of this process; `resource` is an `RLIMIT_*` number.
-pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
+/// Sets a limit of the process `pid`, 0 for the caller's own; `resource` is an `RLIMIT_*` number.
+pub fn set_rlimit(pid: i32, resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
     let limit = libc::rlimit64 {
         rlim_cur: soft,
         rlim_max: hard,
@@ -183,7 +183,7 @@ pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
     done(unsafe {
         libc::syscall(
             libc::SYS_prlimit64,
-            0,
+            pid,
             resource,
             &raw const limit,
             std::ptr::null::<u8>(),

@@ -60,6 +60,9 @@ pub fn is_inherited(number: RawFd) -> bool {
     flags >= 0 && flags & libc::FD_CLOEXEC == 0
 }
 
+/// How often a lookup that raced with a rename is tried again, before it counts as an attack.
+const RACES: u32 = 1000;
+
 /// Opens `path` under `dir`. `flags` are those of `open(2)`; `O_CLOEXEC` is added.
 pub fn open(
     dir: BorrowedFd<'_>,
@@ -78,6 +81,7 @@ pub fn open(
         }
         Resolve::Host => 0,
     };
+    let mut tries = 0;
     loop {
         // SAFETY: `path` ends in NUL, `how` is whole and its size is passed; both outlive the call.
         let fd = unsafe {
@@ -91,7 +95,7 @@ pub fn open(
         };
         match checked(fd) {
             // A rename elsewhere raced with `..` under RESOLVE_IN_ROOT: openat2(2) says try again.
-            Err(Errno::EAGAIN) => {}
+            Err(Errno::EAGAIN) if tries < RACES => tries += 1,
             Err(errno) => return Err(errno),
             Ok(fd) => {
                 let fd = RawFd::try_from(fd).map_err(|_| Errno::EMFILE)?;
@@ -293,6 +297,24 @@ pub fn on_readonly_mount(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     Errno::result(unsafe { libc::fstatvfs(fd.as_raw_fd(), stat.as_mut_ptr()) })?;
     // SAFETY: the call succeeded, so it has filled the whole of it.
     Ok(unsafe { stat.assume_init() }.f_flag & libc::ST_RDONLY != 0)
+}
+
+/// Which mount `fd` was opened through (`STATX_MNT_ID`, Linux 5.8).
+pub fn mount_id(fd: BorrowedFd<'_>) -> Result<u64, Errno> {
+    let mut stat = MaybeUninit::<libc::statx>::zeroed();
+    // SAFETY: the path is a static empty string, and `stat` has room for one.
+    done(unsafe {
+        libc::syscall(
+            libc::SYS_statx,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            libc::STATX_MNT_ID,
+            stat.as_mut_ptr(),
+        )
+    })?;
+    // SAFETY: it was zero, and the call has filled it.
+    Ok(unsafe { stat.assume_init() }.stx_mnt_id)
 }
 
 /// Whether `path` is where something is mounted (`STATX_ATTR_MOUNT_ROOT`, Linux 5.8). Not for the

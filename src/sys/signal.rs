@@ -149,6 +149,28 @@ pub fn wait(process: BorrowedFd<'_>, patient: bool) -> Result<Option<Ended>, Err
     })
 }
 
+/// Reaps every child that has ended, but not `keep`: as a subreaper we get those whose own parents
+/// have left them.
+pub fn reap_orphans(keep: Pid) -> Result<(), Errno> {
+    loop {
+        let mut record = MaybeUninit::<libc::siginfo_t>::zeroed();
+        let look = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: there is room for one record, which was zero before.
+        let pid = unsafe {
+            match Errno::result(libc::waitid(libc::P_ALL, 0, record.as_mut_ptr(), look)) {
+                Err(Errno::ECHILD) => return Ok(()),
+                result => result?,
+            };
+            record.assume_init().si_pid()
+        };
+        if pid == 0 || pid == keep.as_raw() {
+            return Ok(());
+        }
+        // SAFETY: its status is not asked for.
+        Errno::result(unsafe { libc::waitpid(pid, null_mut(), libc::WNOHANG) })?;
+    }
+}
+
 /// `struct pidfd_info` of linux/pidfd.h in its first form.
 #[repr(C)]
 #[derive(Default)]

@@ -173,3 +173,20 @@ fn a_root_moved_instead_of_pivoted_is_the_root_too() {
     assert!(has(entries, "probe") && !has(entries, "boot"), "{entries}");
     assert_eq!(answers[1]["errno"], libc::EROFS);
 }
+
+/// With the host's whole /proc left anywhere in the mount namespace, the kernel lets a new user
+/// namespace mount one without masks.
+#[test]
+fn a_root_moved_leaves_no_whole_proc_that_a_user_namespace_could_mount_again() {
+    needs!(root, busybox);
+    let script = "unshare -mrpf sh -c 'mount -t proc proc /proc && ls -l /proc/kcore'; echo $?";
+    let mut bundle = Bundle::busybox(script);
+    allow_mounting(&mut bundle);
+    let outcome = bundle.call(&["run", "--no-pivot", &bundle.id]).succeeded();
+    assert_eq!(outcome.stdout.trim(), "1", "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("not permitted") || outcome.stderr.contains("denied"),
+        "{}",
+        outcome.stderr
+    );
+}

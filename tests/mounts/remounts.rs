@@ -43,6 +43,16 @@ fn a_remount_of_no_mount_is_refused() {
     needs!(root, probe);
     let mut bundle = Bundle::probe(&[]);
     bundle.mount(json!({ "destination": "/bin", "options": ["remount", "bind", "ro"] }));
-    let text = "remount /bin (ro): set the attributes: invalid argument";
+    let text = "remount /bin (ro): nothing is mounted there: invalid argument";
+    bundle.run().failed_with(text);
+}
+
+#[test]
+fn a_remount_through_a_link_to_the_root_does_not_reach_the_hosts_filesystem() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&[]);
+    std::os::unix::fs::symlink("/", bundle.rootfs().join("link")).unwrap();
+    bundle.mount(json!({ "destination": "/link", "options": ["remount", "ro"] }));
+    let text = "remount /link (ro): nothing is mounted there: invalid argument";
     bundle.run().failed_with(text);
 }
