@@ -77,6 +77,7 @@ fn missing(need: &str) -> Option<&'static str> {
             (super::fixture(need).is_dir(), "run rootfs-fixtures/build")
         }
         "iptables" => (runs("iptables"), "not installed"),
+        "runc" => (runs("runc"), "not installed"),
         unknown => panic!("no need is named {unknown}"),
     };
     (!met).then_some(reason)
