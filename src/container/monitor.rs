@@ -41,9 +41,12 @@ pub(super) fn run(cx: &Context, id: &Id, options: &CreateOptions) -> Result<(), 
             }
             clone::end(0)
         }
-        Forked::Parent { .. } => {
+        Forked::Parent { pidfd, .. } => {
             drop(theirs);
-            hear(id, ours)
+            hear(id, ours).inspect_err(|_| {
+                // It has told its fault and ends: nothing of it is left when we do.
+                let _ = signal::wait(pidfd.as_fd(), true);
+            })
         }
     }
 }
