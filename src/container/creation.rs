@@ -46,17 +46,17 @@ impl Draft {
                 "the systemd cgroup driver (--systemd-cgroup)",
             ));
         }
-        if options.console_socket.is_some() {
-            return Err(Error::State(
-                "cannot use console socket if runc will not detach or allocate tty",
-            ));
-        }
         check_preserved(options.preserve_fds)?;
         let bundle = options.bundle.canonicalize().map_err(|e| Error::Bundle {
             path: options.bundle.clone(),
             errno: Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
         })?;
         let container = spec::load(&bundle, options.config.as_deref())?;
+        if options.console_socket.is_some() {
+            return Err(Error::State(
+                "cannot use console socket if runc will not detach or allocate tty",
+            ));
+        }
         let (group, plan) = plan_for(
             cx,
             &container,
