@@ -24,9 +24,22 @@ fn monitor(bundle: &Bundle) -> i32 {
     i32::try_from(record["monitor"]["pid"].as_i64().unwrap()).unwrap()
 }
 
+/// Fails the test unless `is_so` comes true within some seconds.
+#[track_caller]
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Kills a process that is not our child; returns when it is gone.
 fn kill(pid: i32) {
-    let pid = nix::unistd::Pid::from_raw(pid);
-    nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL).unwrap();
+    let process = nix::unistd::Pid::from_raw(pid);
+    nix::sys::signal::kill(process, nix::sys::signal::SIGKILL).unwrap();
+    let gone = || !fs::exists(format!("/proc/{pid}")).unwrap();
+    wait_until("the process is gone", gone);
 }
 
 #[test]
@@ -154,4 +167,35 @@ fn the_monitor_keeps_nothing_of_its_caller() {
     assert_eq!(bundle.state()["status"], "running");
     let cwd = fs::read_link(format!("/proc/{}/cwd", monitor(&bundle))).unwrap();
     assert_eq!(cwd.to_str(), Some("/"));
+}
+
+#[test]
+fn a_killed_monitor_is_replaced_by_the_next_command() {
+    needs!(root, busybox);
+    let bundle = detached("trap 'exit 6' TERM; while :; do sleep 0.05; done");
+    for words in [
+        &["state", &bundle.id][..],
+        &["list"],
+        &["kill", &bundle.id, "0"],
+    ] {
+        let lost = monitor(&bundle);
+        kill(lost);
+        // Several at once: one takes the place.
+        let callers = [(); 3].map(|()| {
+            let mut command = bundle.command(words);
+            command.stdout(Stdio::null()).spawn().unwrap()
+        });
+        for mut caller in callers {
+            assert!(caller.wait().unwrap().success(), "{words:?}");
+        }
+        let told = format!("a monitor after {words:?}");
+        wait_until(&told, || monitor(&bundle) != lost);
+    }
+    bundle.kill("TERM").succeeded();
+    let is_known = || !bundle.state()["exit"].is_null();
+    wait_until("the end is written down", is_known);
+    assert_eq!(bundle.state()["exit"]["code"], 6);
+    let processes = || bundle.leftovers().into_iter();
+    let has_ended = || !processes().any(|line| line.starts_with("process "));
+    wait_until("every monitor has ended", has_ended);
 }

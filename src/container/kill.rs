@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::unistd::Pid;
 
 use super::state::read_process;
-use super::{Context, Error, call};
+use super::{Context, Error, call, successor};
 use crate::cgroup::{Group, reopen};
 use crate::spec::Id;
 use crate::state::Record;
@@ -21,6 +21,7 @@ pub fn kill(cx: &Context, id: &Id, number: i32, all: bool) -> Result<(), Error> 
         return Err(Error::Signal(Errno::EINVAL));
     }
     let process = process(&record)?;
+    successor::appoint(cx, &record);
     if number == libc::SIGKILL {
         kill_group(&record)?;
     }

@@ -16,6 +16,7 @@ pub mod shield;
 mod start;
 mod state;
 mod stop;
+mod successor;
 mod wait;
 
 use std::path::PathBuf;

@@ -1,7 +1,8 @@
 //! The parent of a detached container: waits, and writes down how it ended.
 //!
 //! It is a fork of `run -d`, holds nothing of its caller's but the container, and takes no part in
-//! the container's life: killed, it is missed only by the exit code.
+//! the container's life: killed, it is replaced by the next command that meets the container (see
+//! `successor`), and missed only by the exit code.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -116,11 +117,16 @@ fn begin(cx: &Context, id: &Id, draft: Draft) -> Result<(Record, OwnedFd), Error
 fn settle(made: &Made) -> Result<(), Error> {
     made.slot.save(&made.record)?;
     start::poststart(&made.record)?;
-    // The caller waits for the end of its pipes, which now are the container's alone.
+    leave_caller()?;
+    identity::set_parent_death_signal(0).map_err(call("outlive the caller"))
+}
+
+/// Lets go of the caller's descriptors and directory. It waits for the end of its pipes, which from
+/// here on are the container's alone.
+pub(super) fn leave_caller() -> Result<(), Error> {
     path::forget_standard().map_err(call("let go of the standard descriptors"))?;
     close_inherited().map_err(call("close the caller's descriptors"))?;
-    path::change_dir(c"/").map_err(call("leave the working directory"))?;
-    identity::set_parent_death_signal(0).map_err(call("outlive the caller"))
+    path::change_dir(c"/").map_err(call("leave the working directory"))
 }
 
 /// Closes what the caller left open for us and for the container: all that is not closed at exec,

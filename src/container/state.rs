@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 
 use super::creation::GATE;
-use super::{Context, Error};
+use super::{Context, Error, successor};
 use crate::cgroup::reopen;
 use crate::spec::Id;
 use crate::state::{Exit, Phase, Record};
@@ -79,6 +79,9 @@ pub(super) fn look(cx: &Context, mut record: Record) -> Result<State, Error> {
     }
     let dir = cx.store.directory(&record.id)?;
     let status = status(&record, dir.as_fd())?;
+    if status != Status::Stopped {
+        successor::appoint(cx, &record);
+    }
     Ok(of(record, status))
 }
 

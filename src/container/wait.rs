@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use super::state::read_process;
-use super::{Context, Error, call, kill};
+use super::{Context, Error, call, kill, successor};
 use crate::spec::Id;
 use crate::state::{End, Exit, Record, Time};
 use crate::sys::poll;
@@ -21,6 +21,7 @@ pub fn wait(cx: &Context, id: &Id) -> Result<Exit, Error> {
 
 /// Waits for the end of the container that `record` tells of, and of no other by its id.
 pub(super) fn exit(cx: &Context, record: &Record) -> Result<Exit, Error> {
+    successor::appoint(cx, record);
     let seen = match kill::process(record)? {
         None => None,
         Some(process) => {
@@ -58,7 +59,7 @@ fn recorded(cx: &Context, of: &Record) -> Result<Option<Exit>, Error> {
 }
 
 /// The kernel tells it from when the parent has reaped the process, which it does soon or never.
-fn exit_of(process: &OwnedFd) -> Option<Ended> {
+pub(super) fn exit_of(process: &OwnedFd) -> Option<Ended> {
     let clock = poll::Clock::start(Some(Duration::from_millis(500)));
     while clock.left().is_some() {
         if let Some(ended) = signal::exit_of(process.as_fd()) {
