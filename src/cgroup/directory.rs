@@ -36,7 +36,7 @@ impl Directory {
         let fd = match open(path, DIRECTORY, Mode::empty()) {
             Ok(fd) => fd,
             Err(Errno::ENOENT) => return Ok(None),
-            Err(source) => return Err(Error::call("open the group", path)(source)),
+            Err(errno) => return Err(Error::call("open the group", path)(errno)),
         };
         let kind = fstatfs(&fd).map_err(Error::call("look at", path))?;
         let v2 = match kind.filesystem_type() {
@@ -54,7 +54,7 @@ impl Directory {
         let new = match mkdirat(&self.fd, name, Mode::from_bits_truncate(0o755)) {
             Ok(()) => true,
             Err(Errno::EEXIST) => false,
-            Err(source) => return Err(Error::call("make the group", path)(source)),
+            Err(errno) => return Err(Error::call("make the group", path)(errno)),
         };
         match self.below(name)? {
             Some(group) => Ok((group, new)),
@@ -108,7 +108,7 @@ impl Directory {
                 v2: self.v2,
             })),
             Err(Errno::ENOENT | Errno::ENODEV) => Ok(None),
-            Err(source) => Err(Error::call("open the group", path)(source)),
+            Err(errno) => Err(Error::call("open the group", path)(errno)),
         }
     }
 
@@ -165,11 +165,11 @@ impl Directory {
         match result {
             Ok(()) => Ok(()),
             Err(Errno::ENOENT) => Err(Error::NoFile { field, file }),
-            Err(source) => Err(Error::Limit {
+            Err(errno) => Err(Error::Limit {
                 field,
                 value,
                 path: self.path.join(file),
-                source,
+                errno,
             }),
         }
     }
@@ -230,7 +230,7 @@ impl Directory {
         match text {
             Ok(text) => Ok(text.lines().filter_map(|l| l.parse().ok()).collect()),
             Err(Errno::ENODEV | Errno::ENOENT) => Ok(Vec::new()),
-            Err(source) => Err(Error::call("list the processes in", &self.path)(source)),
+            Err(errno) => Err(Error::call("list the processes in", &self.path)(errno)),
         }
     }
 

@@ -41,18 +41,18 @@ pub enum Error {
     #[error("{}: the group above is threaded, so this one can have no processes", path.display())]
     Threaded { path: PathBuf },
     /// The kernel refused the value of a limit.
-    #[error("{field}: write {value:?} to {}: {}", path.display(), source.desc())]
+    #[error("{field}: write {value:?} to {}: {}", path.display(), reason(*errno))]
     Limit {
         field: &'static str,
         value: String,
         path: PathBuf,
-        source: Errno,
+        errno: Errno,
     },
     /// `checkBeforeUpdate`. The text is runc's.
     #[error("rejecting memory limit {limit} < {used} in use")]
     BelowUse { limit: u64, used: u64 },
-    #[error("linux.resources.devices: {act} the eBPF program: {}", source.desc())]
-    DeviceProgram { act: &'static str, source: Errno },
+    #[error("linux.resources.devices: {act} the eBPF program: {}", reason(*errno))]
+    DeviceProgram { act: &'static str, errno: Errno },
     #[error("linux.resources.devices: cgroup v1 cannot except {rule:?} from {wider:?}")]
     DeviceHole { rule: String, wider: String },
     /// A path that is the runtime's own group or above it: to kill there would be to kill ourselves.
@@ -66,18 +66,23 @@ pub enum Error {
     /// A line of /proc that does not read as proc(5) and cgroups(7) say.
     #[error("{file}: cannot read {line:?} as a line of it")]
     Proc { file: &'static str, line: String },
-    #[error("{act} {}: {}", path.display(), source.desc())]
+    #[error("{act} {}: {}", path.display(), reason(*errno))]
     Call {
         act: &'static str,
         path: PathBuf,
-        source: Errno,
+        errno: Errno,
     },
+}
+
+/// Lower case, as callers look for it.
+fn reason(errno: Errno) -> String {
+    errno.desc().to_ascii_lowercase()
 }
 
 impl Error {
     /// For `map_err` after one call on `path`.
     pub(super) fn call(act: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(Errno) -> Self {
         let path = path.into();
-        move |source| Self::Call { act, path, source }
+        move |errno| Self::Call { act, path, errno }
     }
 }

@@ -66,7 +66,7 @@ impl Hierarchies {
                 }));
             }
             Ok(_) | Err(Errno::ENOENT) => {}
-            Err(source) => return Err(Error::call("look at", ROOT)(source)),
+            Err(errno) => return Err(Error::call("look at", ROOT)(errno)),
         }
         Self::from_tables(&read(MOUNTS)?, &groups)
     }

@@ -26,7 +26,7 @@ pub(super) fn remove(path: &Path) -> Result<(), Error> {
         match above.remove_below(name) {
             Ok(()) | Err(Errno::ENOENT | Errno::ENODEV) => return Ok(()),
             Err(Errno::EBUSY) if Instant::now() < deadline => {}
-            Err(source) => return Err(Error::call("remove the group", path)(source)),
+            Err(errno) => return Err(Error::call("remove the group", path)(errno)),
         }
         // EBUSY is said of groups below and of processes alike.
         if let Some(group) = above.below(name)?

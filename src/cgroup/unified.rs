@@ -22,8 +22,8 @@ pub(super) fn kill_all(group: &Directory) -> Result<(), Error> {
         Ok(()) | Err(Errno::ENODEV) => Ok(()),
         // An older kernel, or a threaded group, which cannot be killed so; or the group is gone.
         Err(Errno::ENOENT | Errno::EOPNOTSUPP) => kill_each(group, freeze, thaw),
-        Err(source) => Err(Error::call("write", group.path().join("cgroup.kill"))(
-            source,
+        Err(errno) => Err(Error::call("write", group.path().join("cgroup.kill"))(
+            errno,
         )),
     }
 }
@@ -44,7 +44,7 @@ pub(super) fn kill_each(
         for pid in &members {
             match kill(Pid::from_raw(*pid), Signal::SIGKILL) {
                 Ok(()) | Err(Errno::ESRCH) => {}
-                Err(source) => return Err(Error::call("kill all in", group.path())(source)),
+                Err(errno) => return Err(Error::call("kill all in", group.path())(errno)),
             }
         }
         thaw(group)?;
@@ -81,7 +81,7 @@ pub(super) fn freeze(group: &Directory) -> Result<(), Error> {
                 return Err(fault("cgroup.freeze")(Errno::ETIMEDOUT));
             }
             Ok(_) | Err(Errno::EINTR) => {}
-            Err(source) => return Err(fault("cgroup.events")(source)),
+            Err(errno) => return Err(fault("cgroup.events")(errno)),
         }
     }
 }
@@ -90,8 +90,8 @@ pub(super) fn thaw(group: &Directory) -> Result<(), Error> {
     match group.write("cgroup.freeze", "0") {
         // Gone, or a kernel without a v2 freezer: nobody is frozen.
         Ok(()) | Err(Errno::ENODEV | Errno::ENOENT) => Ok(()),
-        Err(source) => Err(Error::call("thaw by", group.path().join("cgroup.freeze"))(
-            source,
+        Err(errno) => Err(Error::call("thaw by", group.path().join("cgroup.freeze"))(
+            errno,
         )),
     }
 }
@@ -101,8 +101,8 @@ pub(super) fn is_frozen(group: &Directory) -> Result<bool, Error> {
         Ok(text) => Ok(text.trim() == "1"),
         // Gone, or a kernel before 5.2.
         Err(Errno::ENODEV | Errno::ENOENT) => Ok(false),
-        Err(source) => Err(Error::call("read", group.path().join("cgroup.freeze"))(
-            source,
+        Err(errno) => Err(Error::call("read", group.path().join("cgroup.freeze"))(
+            errno,
         )),
     }
 }

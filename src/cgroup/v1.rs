@@ -194,9 +194,9 @@ impl Group for V1 {
             match group.read("memory.oom_control") {
                 Ok(text) => return Ok(value_of(&text, "oom_kill").unwrap_or(0)),
                 Err(Errno::ENOENT | Errno::ENODEV) => {}
-                Err(source) => {
+                Err(errno) => {
                     let path = group.path().join("memory.oom_control");
-                    return Err(Error::call("read", path)(source));
+                    return Err(Error::call("read", path)(errno));
                 }
             }
         }
@@ -241,6 +241,6 @@ fn thaw(group: &Directory) -> Result<(), Error> {
     match group.write("freezer.state", "THAWED") {
         // Gone: nobody is frozen any more.
         Ok(()) | Err(Errno::ENODEV | Errno::ENOENT) => Ok(()),
-        Err(source) => Err(Error::call("thaw by", path)(source)),
+        Err(errno) => Err(Error::call("thaw by", path)(errno)),
     }
 }

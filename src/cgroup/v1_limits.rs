@@ -209,7 +209,7 @@ fn set_bandwidth(groups: &Controllers<'_>, cpu: &Cpu) -> Result<(), Error> {
     if let Some(period) = cpu.period {
         match set_period(period) {
             Err(Error::Limit {
-                source: Errno::EINVAL,
+                errno: Errno::EINVAL,
                 ..
             }) if cpu.quota.is_some() => late = Some(period),
             other => other?,
@@ -267,15 +267,15 @@ pub(super) fn inherit_cpuset(above: &Directory, below: &Directory) -> Result<(),
 pub(super) fn set_devices(group: &Directory, rules: &[DeviceRule]) -> Result<(), Error> {
     let rules = v1_lines(rules)?;
     let write = |name: &'static str, lines: &[String]| {
-        let fault = |value: &str, source| Error::Limit {
+        let fault = |value: &str, errno| Error::Limit {
             field: DEVICES,
             value: value.into(),
             path: group.path().join(name),
-            source,
+            errno,
         };
         let mut file = group
             .open_file(name, OFlag::O_WRONLY)
-            .map_err(|source| fault("", source))?;
+            .map_err(|errno| fault("", errno))?;
         for line in lines {
             file.write(line.as_bytes())
                 .map_err(|error| fault(line, errno(error)))?;

@@ -94,8 +94,8 @@ impl Group for V2 {
             Ok(text) => Ok(value_of(&text, "oom_kill").unwrap_or(0)),
             // The memory controller is not enabled here, or the group is gone.
             Err(Errno::ENOENT | Errno::ENODEV) => Ok(0),
-            Err(source) => Err(Error::call("read", group.path().join("memory.events"))(
-                source,
+            Err(errno) => Err(Error::call("read", group.path().join("memory.events"))(
+                errno,
             )),
         }
     }
@@ -134,11 +134,11 @@ fn pass_on(above: &Directory, needs: &[Need]) -> Result<(), Error> {
             controller: first.controller,
             path: above.path().into(),
         }),
-        Err(source) => Err(Error::Limit {
+        Err(errno) => Err(Error::Limit {
             field: first.field,
             value: command,
             path: above.path().join(FILE),
-            source,
+            errno,
         }),
     }
 }

@@ -211,18 +211,16 @@ fn set_cpuset(group: &Directory, cpu: &Cpu) -> Result<(), Error> {
 /// Lets the rules decide about every device that the processes of `group` open or make.
 pub(super) fn set_devices(group: &Directory, rules: &[DeviceRule]) -> Result<(), Error> {
     let program = load_devices(rules)?;
-    bpf::attach_device_program(group.fd(), program.as_fd()).map_err(|source| Error::DeviceProgram {
+    bpf::attach_device_program(group.fd(), program.as_fd()).map_err(|errno| Error::DeviceProgram {
         act: "attach",
-        source,
+        errno,
     })
 }
 
 /// Has the kernel check the program for the rules.
 pub(super) fn load_devices(rules: &[DeviceRule]) -> Result<OwnedFd, Error> {
-    bpf::load_device_program(&compile(rules)).map_err(|source| Error::DeviceProgram {
-        act: "load",
-        source,
-    })
+    bpf::load_device_program(&compile(rules))
+        .map_err(|errno| Error::DeviceProgram { act: "load", errno })
 }
 
 fn v1_only(field: &'static str) -> Error {
