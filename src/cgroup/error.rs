@@ -80,6 +80,17 @@ fn reason(errno: Errno) -> String {
 }
 
 impl Error {
+    /// Whether the kernel said that we may not, rather than that it cannot be.
+    pub fn is_refusal(&self) -> bool {
+        let (Self::Call { errno, .. }
+        | Self::Limit { errno, .. }
+        | Self::DeviceProgram { errno, .. }) = self
+        else {
+            return false;
+        };
+        matches!(errno, Errno::EACCES | Errno::EPERM | Errno::EROFS)
+    }
+
     /// For `map_err` after one call on `path`.
     pub(super) fn call(act: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(Errno) -> Self {
         let path = path.into();

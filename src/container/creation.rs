@@ -9,13 +9,15 @@ use nix::errno::Errno;
 
 use super::hooks::{self, HookState};
 use super::{Context, CreateOptions, Error, GroupDriver, Status, call, host};
-use crate::cgroup::{Group, Hierarchies, place};
+use crate::cgroup::{self, Group, Hierarchies, place};
 use crate::launch::{self, Equipment, Event, Launched};
 use crate::plan::step::Step;
 use crate::plan::{Ending, Gate, Plan, Wishes, plan};
+use crate::spec::container::Namespace;
+use crate::spec::limits::GroupPath;
 use crate::spec::mounts::What;
 use crate::spec::{self, Container, Id};
-use crate::state::{Identity, LaterHooks, Phase, Record, Slot, Time, pid_file};
+use crate::state::{Identity, LaterHooks, Phase, Record, Slot, Time, in_user_namespace, pid_file};
 use crate::sys::{channel, path};
 
 /// The socket in a container's directory at which `start` knocks.
@@ -30,7 +32,9 @@ pub(super) struct Draft {
     plan: Plan,
     pid_file: Option<PathBuf>,
     pidfd_socket: Option<PathBuf>,
-    await_start: bool,
+    wishes: Wishes,
+    /// As in [`Context`].
+    rootless: Option<bool>,
 }
 
 impl Draft {
@@ -57,18 +61,15 @@ impl Draft {
                 "cannot use console socket if runc will not detach or allocate tty",
             ));
         }
-        let (group, plan) = plan_for(
-            cx,
-            &container,
-            &Wishes {
-                id: id.clone(),
-                await_start,
-                ending,
-                no_pivot: options.no_pivot,
-                no_new_keyring: options.no_new_keyring,
-                preserve_fds: options.preserve_fds,
-            },
-        )?;
+        let wishes = Wishes {
+            id: id.clone(),
+            await_start,
+            ending,
+            no_pivot: options.no_pivot,
+            no_new_keyring: options.no_new_keyring,
+            preserve_fds: options.preserve_fds,
+        };
+        let (group, plan) = plan_for(cx.groups, &container, &wishes)?;
         let pid_file = options.pid_file.clone();
         // runc looks from the bundle; an absolute path stays as it is.
         let pidfd_socket = options.pidfd_socket.as_ref().map(|path| bundle.join(path));
@@ -79,11 +80,30 @@ impl Draft {
             plan,
             pid_file,
             pidfd_socket,
-            await_start,
+            wishes,
+            rootless: cx.rootless,
         })
     }
 
-    fn record(&self, id: &Id) -> Record {
+    /// Whether the container may stay in the runtime's groups where it can have none: for a user, and
+    /// if nothing is asked of groups. A path is asked for, too, as runc has it.
+    fn can_do_without_group(&self) -> bool {
+        let is_root = nix::unistd::geteuid().is_root() && !in_user_namespace();
+        // Nothing but a group keeps a root of the host's from its devices.
+        let is_confined = !is_root || self.container.namespaces.user != Namespace::Share;
+        self.rootless.unwrap_or(!is_root)
+            && is_confined
+            && self.container.group_path == GroupPath::Default
+            && !self.container.limits.limit_more_than_devices()
+    }
+
+    /// Plans anew, for a container in the runtime's groups.
+    fn leave_group(&mut self) -> Result<(), Error> {
+        (self.group, self.plan) = plan_for(GroupDriver::Disabled, &self.container, &self.wishes)?;
+        Ok(())
+    }
+
+    fn record(&self) -> Record {
         let late = self
             .plan
             .steps
@@ -92,7 +112,7 @@ impl Draft {
         let late = late.map_or(&[][..], |at| &self.plan.steps[at..]);
         Record {
             version: crate::state::record::VERSION,
-            id: id.clone(),
+            id: self.wishes.id.clone(),
             phase: Phase::Creating,
             pid: None,
             start_time: None,
@@ -121,7 +141,7 @@ impl Draft {
 
 /// The group that a container would be in, and the plan of its process.
 pub(super) fn plan_for(
-    cx: &Context,
+    driver: GroupDriver,
     container: &Container,
     wishes: &Wishes,
 ) -> Result<(Option<Box<dyn Group>>, Plan), Error> {
@@ -129,14 +149,14 @@ pub(super) fn plan_for(
         .mounts
         .iter()
         .any(|mount| matches!(mount.what, What::Cgroup));
-    let hierarchies = match cx.groups {
+    let hierarchies = match driver {
         // The container stays in the caller's groups, and may see them.
         GroupDriver::Disabled if is_shown => Hierarchies::detect().ok(),
         GroupDriver::Disabled => None,
         _ => Some(Hierarchies::detect()?),
     };
     let group = match &hierarchies {
-        Some(hierarchies) if cx.groups != GroupDriver::Disabled => Some(place(
+        Some(hierarchies) if driver != GroupDriver::Disabled => Some(place(
             hierarchies,
             &container.group_path,
             &wishes.id,
@@ -183,7 +203,7 @@ impl Creation {
     /// could not be made.
     pub(super) fn complete(cx: &Context, id: &Id, draft: Draft) -> Result<Self, Error> {
         let slot = cx.store.reserve(id)?;
-        let record = draft.record(id);
+        let record = draft.record();
         let mut creation = Self {
             draft,
             slot,
@@ -207,7 +227,8 @@ impl Creation {
         // On disk before it exists: `delete` can remove what a killed creation left.
         self.slot.save(&self.record)?;
         if let Some(group) = &mut self.draft.group {
-            group.make(&self.draft.container.limits)?;
+            let made = group.make(&self.draft.container.limits);
+            made.or_else(|fault| self.do_without_group(fault))?;
         }
 
         self.launch()?;
@@ -216,7 +237,7 @@ impl Creation {
             self.attend(gate)?;
         }
 
-        if !self.draft.await_start {
+        if !self.draft.wishes.await_start {
             let launched = self.launched()?;
             while launched.next()? != Event::Silent {}
             launched.outcome(&self.draft.plan)?;
@@ -224,8 +245,24 @@ impl Creation {
         Ok(())
     }
 
+    /// Goes on after the group could not be made, if that can be; else it is an error.
+    fn do_without_group(&mut self, fault: cgroup::Error) -> Result<(), Error> {
+        if !fault.is_refusal() || !self.draft.can_do_without_group() {
+            return Err(fault.into());
+        }
+        // It may be there in some hierarchies.
+        if let Some(group) = &self.draft.group {
+            group.remove()?;
+        }
+        let id = &self.record.id;
+        log::warn!("container {id}: {fault}; it stays in the groups of the runtime");
+        self.draft.leave_group()?;
+        self.record = self.draft.record();
+        Ok(self.slot.save(&self.record)?)
+    }
+
     fn launch(&mut self) -> Result<(), Error> {
-        let listener = if self.draft.await_start {
+        let listener = if self.draft.wishes.await_start {
             let made = channel::listen(self.slot.lock_fd(), GATE);
             Some(made.map_err(call("make the gate in the state directory"))?)
         } else {
@@ -283,7 +320,7 @@ impl Creation {
     fn must_be_ready(&self) -> bool {
         let draft = &self.draft;
         let plan = &draft.plan;
-        draft.await_start
+        draft.wishes.await_start
             || draft.pid_file.is_some()
             || !plan.birth.rlimits.is_empty()
             || plan.steps.iter().any(|step| matches!(step, Step::Hook(_)))
@@ -329,7 +366,7 @@ impl Creation {
         let identity = Identity::of(pid).map_err(super::state::read_process)?;
         self.record.pid = Some(pid);
         self.record.start_time = identity.map(|identity| identity.start_time);
-        self.record.phase = if self.draft.await_start {
+        self.record.phase = if self.draft.wishes.await_start {
             Phase::Created
         } else {
             Phase::Running

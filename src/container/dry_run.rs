@@ -22,5 +22,5 @@ pub fn plan(cx: &Context, bundle: &Path, config: Option<&Path>) -> Result<Plan, 
         no_new_keyring: false,
         preserve_fds: 0,
     };
-    plan_for(cx, &container, &wishes).map(|(_, plan)| plan)
+    plan_for(cx.groups, &container, &wishes).map(|(_, plan)| plan)
 }

@@ -16,6 +16,25 @@ pub struct Limits {
     pub devices: Vec<DeviceRule>,
 }
 
+impl Limits {
+    /// Whether something is limited beside the use of devices, which the modes of their files limit,
+    /// too. Only a rule that denies every device is taken for no more than that.
+    pub fn limit_more_than_devices(&self) -> bool {
+        let denies_all = |rule: &DeviceRule| {
+            rule.kind == DeviceKind::All && rule.major.is_none() && rule.minor.is_none()
+        };
+        let others = Self {
+            devices: Vec::new(),
+            ..self.clone()
+        };
+        others != Self::default()
+            || !self
+                .devices
+                .iter()
+                .all(|rule| rule.allow || denies_all(rule))
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     pub limit: Option<Limit<Bytes>>,

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 
 pub use record::{End, Exit, Identity, LaterHooks, Phase, Record};
-pub use root::default_root;
+pub use root::{default_root, in_user_namespace};
 pub use slot::Slot;
 pub use store::{Listed, Store};
 pub use time::Time;

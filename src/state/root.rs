@@ -20,8 +20,9 @@ pub fn default_root() -> PathBuf {
     }
 }
 
-/// The first namespace maps all ids to themselves (user_namespaces(7)).
-fn in_user_namespace() -> bool {
+/// Whether this process is in another user namespace than the first, which maps all ids to
+/// themselves (user_namespaces(7)).
+pub fn in_user_namespace() -> bool {
     fs::read_to_string("/proc/self/uid_map")
         .is_ok_and(|map| !map.split_ascii_whitespace().eq(["0", "0", "4294967295"]))
 }
