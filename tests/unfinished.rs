@@ -45,7 +45,7 @@ fn what_a_stopped_container_left_running_takes_sigkill() {
     needs!(root, probe);
     let mut bundle = Bundle::probe(&["orphan", "60", "+", "exit", "0"]);
     bundle.remove("/linux/namespaces/0");
-    for verb in [&["kill", "--all"][..], &["stop"]] {
+    for verb in [&["kill"][..], &["kill", "--all"], &["stop"]] {
         bundle.create().succeeded();
         bundle.start().succeeded();
         bundle.wait_for_status("stopped");
@@ -54,6 +54,7 @@ fn what_a_stopped_container_left_running_takes_sigkill() {
         let words = [verb, &[&bundle.id], signal].concat();
         bundle.call(&words).succeeded();
         wait_until("the orphan is gone", || processes(&bundle).is_empty());
+        bundle.kill("9").failed_with("container not running");
         bundle.delete().succeeded();
     }
 }
@@ -67,7 +68,7 @@ fn an_unfinished_container_can_be_ended() {
         assert_eq!(bundle.state()["status"], "creating");
         let id = bundle.id.as_str();
         let words = match verb {
-            "kill" => vec!["kill", "--all", id, "KILL"],
+            "kill" => vec!["kill", id, "KILL"],
             "stop" => vec!["stop", id],
             _ => vec!["delete", "--force", id],
         };

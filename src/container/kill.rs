@@ -13,8 +13,8 @@ use crate::state::Record;
 use crate::sys::signal::{self, LAST};
 
 /// Sends `signal` to the first process; 0 only asks. SIGKILL goes to every process of the container,
-/// frozen or not, also to those that a stopped or unfinished one has left. `all` makes a stopped
-/// container no error.
+/// frozen or not, also to those that a stopped or unfinished one has. A stopped container without
+/// any is an error, unless `all` is set.
 pub fn kill(cx: &Context, id: &Id, number: i32, all: bool) -> Result<(), Error> {
     let record = cx.store.load(id)?;
     if !(0..=LAST).contains(&number) {
@@ -22,11 +22,9 @@ pub fn kill(cx: &Context, id: &Id, number: i32, all: bool) -> Result<(), Error> 
     }
     let process = process(&record)?;
     successor::appoint(cx, &record);
-    if number == libc::SIGKILL {
-        kill_group(&record)?;
-    }
+    let others = number == libc::SIGKILL && kill_group(&record)?;
     let Some(process) = process else {
-        return if all {
+        return if all || others {
             Ok(())
         } else {
             Err(Error::State("container not running"))
@@ -53,12 +51,14 @@ pub(super) fn process(record: &Record) -> Result<Option<OwnedFd>, Error> {
     Ok(alive.then_some(process))
 }
 
-/// SIGKILL for every process of the container.
-fn kill_group(record: &Record) -> Result<(), Error> {
-    if record.group_paths.is_empty() {
-        return Ok(());
-    }
-    Ok(reopen(&record.group_paths)?.kill()?)
+/// SIGKILL for every process of the container's group; whether there was any.
+fn kill_group(record: &Record) -> Result<bool, Error> {
+    let Some(group) = group(record)? else {
+        return Ok(false);
+    };
+    let some = !group.pids()?.is_empty();
+    group.kill()?;
+    Ok(some)
 }
 
 /// SIGKILL for the group and the first process, whichever of them is left.
