@@ -15,7 +15,6 @@ impl Planner<'_> {
         self.push(Step::DieWithRuntime);
         self.oom_score();
         let all = self.container.namespaces.clone();
-        let joins_user = matches!(all.user, Namespace::Join(_));
 
         let mut unshare = 0;
         let mut kinds = [
@@ -33,35 +32,7 @@ impl Planner<'_> {
             kinds.rotate_left(1);
         }
         for (kind, namespace) in kinds {
-            match (kind, namespace) {
-                (_, Namespace::Share) => {}
-                (Kind::Time, Namespace::New) => {
-                    self.birth.clocks = Some(self.container.time_offsets.unwrap_or_default());
-                }
-                // A pid namespace holds for children only; and who is born in a user namespace of its
-                // own has no power over namespaces of the host: the runtime goes there for a moment.
-                (Kind::Pid, Namespace::Join(path)) => self.birth.joins.push(join(kind, path)?),
-                (Kind::Network | Kind::Ipc | Kind::Uts, Namespace::Join(path))
-                    if all.user == Namespace::New =>
-                {
-                    self.birth.joins.push(join(kind, path)?);
-                }
-                (_, Namespace::Join(path)) => {
-                    let join = join(kind, path)?;
-                    if kind == Kind::Mount {
-                        refuse_own(&join)?;
-                    }
-                    self.push(Step::Join(join));
-                    if kind == Kind::User {
-                        self.become_root();
-                    }
-                }
-                // Namespaces belong to the user namespace of who makes them: in a joined one they
-                // are made after joining.
-                (Kind::Pid, Namespace::New) if joins_user => return Err(Error::PidInJoinedUser),
-                (_, Namespace::New) if joins_user => unshare |= kind.bit(),
-                (_, Namespace::New) => self.birth.namespaces |= kind.bit(),
-            }
+            unshare |= self.namespace(kind, namespace)?;
         }
         if all.user == Namespace::New {
             self.birth.id_maps = Some(self.container.id_maps.clone());
@@ -75,6 +46,42 @@ impl Planner<'_> {
             self.push(Step::Unshare(unshare));
         }
         self.cgroup_namespace(&all.cgroup)
+    }
+
+    /// Plans one namespace; the bit of one that the child has to make itself, or 0.
+    fn namespace(&mut self, kind: Kind, namespace: &Namespace) -> Result<u64, Error> {
+        let user = &self.container.namespaces.user;
+        let joins_user = matches!(user, Namespace::Join(_));
+        match (kind, namespace) {
+            (_, Namespace::Share) => {}
+            (Kind::Time, Namespace::New) => {
+                self.birth.clocks = Some(self.container.time_offsets.unwrap_or_default());
+            }
+            // A pid namespace holds for children only; and who is born in a user namespace of its
+            // own has no power over namespaces of the host: the runtime goes there for a moment.
+            (Kind::Pid, Namespace::Join(path)) => self.birth.joins.push(join(kind, path)?),
+            (Kind::Network | Kind::Ipc | Kind::Uts, Namespace::Join(path))
+                if *user == Namespace::New =>
+            {
+                self.birth.joins.push(join(kind, path)?);
+            }
+            (_, Namespace::Join(path)) => {
+                let join = join(kind, path)?;
+                if kind == Kind::Mount {
+                    refuse_own(&join)?;
+                }
+                self.push(Step::Join(join));
+                if kind == Kind::User {
+                    self.become_root();
+                }
+            }
+            // Namespaces belong to the user namespace of who makes them: in a joined one they
+            // are made after joining.
+            (Kind::Pid, Namespace::New) if joins_user => return Err(Error::PidInJoinedUser),
+            (_, Namespace::New) if joins_user => return Ok(kind.bit()),
+            (_, Namespace::New) => self.birth.namespaces |= kind.bit(),
+        }
+        Ok(0)
     }
 
     /// A change of user clears the parent death signal (prctl(2)).
