@@ -135,9 +135,15 @@ fn who_waits_is_not_told_of_another_container_by_the_same_id() {
     let mut command = bundle.command(&["wait", &bundle.id]);
     let waiter = command.stdout(Stdio::piped()).spawn().unwrap();
     thread::sleep(Duration::from_millis(100));
+    // It looks again when the other has come and gone.
+    let process = nix::unistd::Pid::from_raw(i32::try_from(waiter.id()).unwrap());
+    nix::sys::signal::kill(process, nix::sys::signal::SIGSTOP).unwrap();
     bundle.call(&["delete", "--force", &bundle.id]).succeeded();
     bundle.args(&["/bin/sh", "-c", "exit 7"]);
     bundle.call(&["run", "--detach", &bundle.id]).succeeded();
+    let is_known = || !bundle.state()["exit"].is_null();
+    wait_until("the end of the other is known", is_known);
+    nix::sys::signal::kill(process, nix::sys::signal::SIGCONT).unwrap();
     let output = waiter.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "137\n");
 }
@@ -190,6 +196,9 @@ fn a_killed_monitor_is_replaced_by_the_next_command() {
         }
         let told = format!("a monitor after {words:?}");
         wait_until(&told, || monitor(&bundle) != lost);
+        let ours = |line: &String| line.starts_with("process ") && line.contains("/bulkhead ");
+        let only_one = || bundle.leftovers().into_iter().filter(ours).count() == 1;
+        wait_until("only one stays", only_one);
     }
     bundle.kill("TERM").succeeded();
     let is_known = || !bundle.state()["exit"].is_null();
