@@ -35,6 +35,8 @@ pub(super) struct Draft {
     wishes: Wishes,
     /// As in [`Context`].
     rootless: Option<bool>,
+    /// Who will wait for the end of a detached container.
+    pub(super) monitor: Option<Identity>,
 }
 
 impl Draft {
@@ -82,6 +84,7 @@ impl Draft {
             pidfd_socket,
             wishes,
             rootless: cx.rootless,
+            monitor: None,
         })
     }
 
@@ -116,7 +119,7 @@ impl Draft {
             phase: Phase::Creating,
             pid: None,
             start_time: None,
-            monitor: None,
+            monitor: self.monitor,
             bundle: self.bundle.clone(),
             rootfs: self.container.root.path.clone(),
             created: Time::now(),

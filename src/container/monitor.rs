@@ -11,6 +11,7 @@ use std::os::unix::process::parent_id;
 use nix::errno::Errno;
 
 use super::creation::{Creation, Draft, Made};
+use super::state::read_process;
 use super::{Context, CreateOptions, Error, call, delete, kill, start, wait};
 use crate::plan::Ending;
 use crate::spec::Id;
@@ -92,12 +93,12 @@ fn watch(cx: &Context, id: &Id, draft: Draft, channel: OwnedFd) {
 }
 
 /// Leaves the caller's session and descriptors, and makes the container.
-fn begin(cx: &Context, id: &Id, draft: Draft) -> Result<(Record, OwnedFd), Error> {
+fn begin(cx: &Context, id: &Id, mut draft: Draft) -> Result<(Record, OwnedFd), Error> {
     identity::new_session().map_err(call("start a session"))?;
-    let mut creation = Creation::complete(cx, id, draft)?;
+    // Recorded before the program runs: whoever finds the monitor dead takes its place.
     let own = i32::try_from(std::process::id()).unwrap_or_default();
-    creation.record.monitor = Identity::of(own).ok().flatten();
-    let made = creation.commit()?;
+    draft.monitor = Identity::of(own).map_err(read_process)?;
+    let made = Creation::complete(cx, id, draft)?.commit()?;
     if let Err(e) = settle(&made) {
         // The program runs, but nobody would know of it.
         // A child of ours that is not reaped takes a signal, be it alive or not.
@@ -113,7 +114,8 @@ fn begin(cx: &Context, id: &Id, draft: Draft) -> Result<(Record, OwnedFd), Error
     Ok((made.record, made.process))
 }
 
-/// What is left to do when the program runs: it is written down, and the caller let go.
+/// What is left to do when the program runs: to see that its end can be written down, and to let
+/// the caller go.
 fn settle(made: &Made) -> Result<(), Error> {
     made.slot.save(&made.record)?;
     start::poststart(&made.record)?;

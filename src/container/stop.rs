@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use super::{Context, Error, call, kill, wait};
+use super::{Context, Error, call, kill, successor, wait};
 use crate::spec::Id;
 use crate::state::Exit;
 use crate::sys::{poll, signal};
@@ -16,6 +16,7 @@ pub fn stop(cx: &Context, id: &Id, grace: Duration) -> Result<Option<Exit>, Erro
         kill::kill_all(&record)?;
         return Ok(record.exit);
     };
+    successor::appoint(cx, &record);
     match signal::send(process.as_fd(), libc::SIGTERM) {
         Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
         Err(errno) => return Err(Error::Signal(errno)),
@@ -23,7 +24,7 @@ pub fn stop(cx: &Context, id: &Id, grace: Duration) -> Result<Option<Exit>, Erro
     let act = call("wait for the container's process");
     poll::wait(&[process.as_fd()], Some(grace)).map_err(act)?;
     kill::kill_all(&record)?;
-    match wait::exit(cx, &record) {
+    match wait::exit_with(cx, &record, Some(process)) {
         Ok(exit) => Ok(Some(exit)),
         Err(Error::ExitUnknown(_)) => Ok(None),
         Err(e) => Err(e),

@@ -22,7 +22,16 @@ pub fn wait(cx: &Context, id: &Id) -> Result<Exit, Error> {
 /// Waits for the end of the container that `record` tells of, and of no other by its id.
 pub(super) fn exit(cx: &Context, record: &Record) -> Result<Exit, Error> {
     successor::appoint(cx, record);
-    let seen = match kill::process(record)? {
+    exit_with(cx, record, kill::process(record)?)
+}
+
+/// The same, by whoever holds the process already; it may have ended since.
+pub(super) fn exit_with(
+    cx: &Context,
+    record: &Record,
+    process: Option<OwnedFd>,
+) -> Result<Exit, Error> {
+    let seen = match process {
         None => None,
         Some(process) => {
             let act = call("wait for the container's process");

@@ -289,6 +289,8 @@ impl<'a> Child<'a> {
     }
 
     fn move_root(&mut self, views: &[std::ffi::CString]) -> Result<(), Stop> {
+        // Where the host shares its mounts, it must not see them go.
+        mount::set_propagation(c"/", libc::MS_SLAVE | libc::MS_REC)?;
         for view in views {
             // A mount that a user namespace holds fast cannot be taken away, but covered.
             if mount::detach(view).is_err() {

@@ -190,3 +190,22 @@ fn a_root_moved_leaves_no_whole_proc_that_a_user_namespace_could_mount_again() {
         outcome.stderr
     );
 }
+
+/// On a host that shares its mounts, as systemd does.
+#[test]
+fn a_root_moved_takes_no_mount_of_a_host_that_shares_them() {
+    needs!(root, busybox);
+    let mut bundle = Bundle::busybox("true");
+    bundle.set("/linux/rootfsPropagation", json!("shared"));
+    let script = r#"mount --make-rshared / && before=$(cat /proc/self/mountinfo) && "$0" "$@" &&
+        after=$(cat /proc/self/mountinfo) && [ "$before" = "$after" ] && echo same"#;
+    let program = bundle.command(&[]).get_program().to_owned();
+    bundle.write_config();
+    let mut command = std::process::Command::new("unshare");
+    command.args(["-m", "sh", "-c", script]).arg(program);
+    command.arg("--root").arg(bundle.state_dir());
+    command.args(["run", "--no-pivot", &bundle.id]);
+    command.current_dir(&bundle.dir);
+    let outcome = bundle.finish(command).succeeded();
+    assert_eq!(outcome.stdout, "same\n", "{}", outcome.stderr);
+}
