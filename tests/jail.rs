@@ -164,8 +164,11 @@ fn a_killed_jail_takes_its_processes_along_and_the_next_one_sweeps() {
     .unwrap();
     child.wait().unwrap();
     eventually("the processes are dead", || !is_running("86402"));
-    assert!(sh("true").status().unwrap().success());
-    eventually("the frozen process is dead", || !is_running("86403"));
+    // The next jail, or one after it: what another is sweeping is left to that one, and that one may
+    // be killed by its own test.
+    eventually("the frozen process is dead", || {
+        sh("true").status().unwrap().success() && !is_running("86403")
+    });
     assert!(!frozen());
 }
 
