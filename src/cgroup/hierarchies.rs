@@ -36,6 +36,11 @@ impl Hierarchy {
         self.controllers.join(",")
     }
 
+    /// Whether the group at `path` lies in this v1 hierarchy.
+    pub(super) fn shows(&self, path: &Path) -> bool {
+        !self.controllers.is_empty() && path.starts_with(&self.mount_point)
+    }
+
     pub fn has(&self, controller: &str) -> bool {
         self.controllers.iter().any(|c| c == controller)
     }

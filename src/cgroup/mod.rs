@@ -59,6 +59,10 @@ pub trait Group: fmt::Debug {
     /// [`Group::check_unused`] does. On another error what was made is left for [`Group::remove`].
     fn make(&mut self, limits: &Limits) -> Result<(), Error>;
 
+    /// Sets the limits that are given on a group in use, and leaves the others as they are. Device
+    /// rules replace those before; without any they stay.
+    fn update(&self, limits: &Limits) -> Result<(), Error>;
+
     /// The v2 directory, for `CLONE_INTO_CGROUP`. `None` before [`Group::make`] or without v2.
     fn entrance(&self) -> Option<BorrowedFd<'_>>;
 

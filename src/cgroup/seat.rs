@@ -2,6 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use nix::errno::Errno;
+
 use super::directory::Directory;
 use super::{Error, Hierarchy, removal, unified};
 use crate::spec::Id;
@@ -77,6 +79,12 @@ impl Seat {
     /// Only once the group is made or reopened.
     pub(super) fn dir(&self) -> Option<&Directory> {
         self.dir.as_ref()
+    }
+
+    pub(super) fn must_be_there(&self) -> Result<&Directory, Error> {
+        self.dir
+            .as_ref()
+            .ok_or_else(|| Error::call("open the group", self.path())(Errno::ENOENT))
     }
 
     /// Makes what is missing of the path. `on_the_way(above, below)` is called for each step down

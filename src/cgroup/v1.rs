@@ -15,7 +15,7 @@ use super::unified::{self, FREEZE_PATIENCE, kill_all, kill_each, value_of};
 use super::v1_limits::{self as limits, Controllers};
 use super::v2::V2;
 use super::v2_limits::set_devices;
-use super::{Error, Group, Hierarchy};
+use super::{Error, Group, Hierarchies, Hierarchy};
 use crate::spec::Id;
 use crate::spec::limits::{GroupPath, Limits};
 
@@ -133,6 +133,26 @@ impl Group for V1 {
         });
         let groups = Controllers::new(groups);
         limits::apply(&groups, limits)?;
+        match DeviceGuard::choose(groups.get("devices"), self.unified())? {
+            DeviceGuard::Controller(group) => limits::set_devices(group, &limits.devices),
+            DeviceGuard::Program(group) => set_devices(group, &limits.devices),
+        }
+    }
+
+    fn update(&self, limits: &Limits) -> Result<(), Error> {
+        let hierarchies = Hierarchies::detect()?;
+        let mut groups = Vec::new();
+        for one in &self.seats {
+            let path = one.seat.path();
+            let on = hierarchies.all().find(|h| h.shows(&path));
+            groups.extend(on.map(|h| (h.controllers.as_slice(), one.seat.dir())));
+        }
+        let groups = groups.into_iter().filter_map(|(c, dir)| Some((c, dir?)));
+        let groups = Controllers::new(groups);
+        limits::apply(&groups, limits)?;
+        if limits.devices.is_empty() {
+            return Ok(());
+        }
         match DeviceGuard::choose(groups.get("devices"), self.unified())? {
             DeviceGuard::Controller(group) => limits::set_devices(group, &limits.devices),
             DeviceGuard::Program(group) => set_devices(group, &limits.devices),

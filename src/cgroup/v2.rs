@@ -58,6 +58,15 @@ impl Group for V2 {
         limits::set_devices(group, &limits.devices)
     }
 
+    fn update(&self, limits: &Limits) -> Result<(), Error> {
+        let group = self.seat.must_be_there()?;
+        limits::apply(group, limits)?;
+        if limits.devices.is_empty() {
+            return Ok(());
+        }
+        limits::set_devices(group, &limits.devices)
+    }
+
     fn entrance(&self) -> Option<BorrowedFd<'_>> {
         self.dir().map(Directory::fd)
     }
