@@ -15,8 +15,11 @@ mod kill;
 mod list;
 mod log;
 mod output;
+mod pause;
 mod plan;
 mod program;
+mod ps;
+mod resume;
 mod run;
 mod signal;
 mod spec;
@@ -62,7 +65,10 @@ static COMMANDS: &[Command] = &[
     run::COMMAND,
     state::COMMAND,
     list::COMMAND,
+    ps::COMMAND,
     kill::COMMAND,
+    pause::COMMAND,
+    resume::COMMAND,
     stop::COMMAND,
     wait::COMMAND,
     delete::COMMAND,

@@ -13,6 +13,7 @@ pub(super) enum Count {
     Exactly(usize),
     /// From the first to the second, both included.
     Between(usize, usize),
+    AtLeast(usize),
 }
 
 impl Count {
@@ -20,7 +21,9 @@ impl Count {
     pub(super) fn check(self, program: &Program, command: &str, given: usize) -> Option<String> {
         let bound = match self {
             Self::Exactly(n) if given != n => format!("exactly {n}"),
-            Self::Between(least, _) if given < least => format!("a minimum of {least}"),
+            Self::Between(least, _) | Self::AtLeast(least) if given < least => {
+                format!("a minimum of {least}")
+            }
             Self::Between(_, most) if given > most => format!("a maximum of {most}"),
             _ => return None,
         };

@@ -80,3 +80,11 @@ pub(super) fn group(record: &Record) -> Result<Option<Box<dyn Group>>, Error> {
     }
     Ok(Some(reopen(&record.group_paths)?))
 }
+
+/// The same for a command that can do nothing without one.
+pub(super) fn group_for(command: &'static str, record: &Record) -> Result<Box<dyn Group>, Error> {
+    group(record)?.ok_or_else(|| Error::NoGroup {
+        id: record.id.clone(),
+        command,
+    })
+}

@@ -11,6 +11,9 @@ mod host;
 mod kill;
 mod list;
 mod monitor;
+mod pause;
+mod ps;
+mod resume;
 mod run;
 pub mod shield;
 mod start;
@@ -31,6 +34,9 @@ pub use delete::delete;
 pub use dry_run::plan;
 pub use kill::kill;
 pub use list::{Listed, list};
+pub use pause::pause;
+pub use ps::ps;
+pub use resume::resume;
 pub use run::{RunOptions, run};
 pub use start::start;
 pub use state::{State, Status, state};
@@ -120,6 +126,9 @@ pub enum Error {
         "container init still running: process {holder} works on container {id} and holds its lock"
     )]
     Busy { id: spec::Id, holder: i32 },
+    /// As made by a user without groups to give, or with `--cgroup-manager disabled`.
+    #[error("container {id} has no cgroup of its own, and {command} needs one")]
+    NoGroup { id: spec::Id, command: &'static str },
     #[error("container {0}: its exit code is known only to the parent of its process")]
     ExitUnknown(spec::Id),
     #[error("the monitor of container {0} ended without a word")]
