@@ -202,6 +202,11 @@ fn a_user_namespace() {
 }
 
 #[test]
+fn a_group_that_its_user_may_divide() {
+    check("delegated");
+}
+
+#[test]
 fn namespaces_that_exist() {
     check("joined");
 }

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
-use nix::unistd::{AccessFlags, Pid, UnlinkatFlags, faccessat, unlinkat};
+use nix::unistd::{AccessFlags, Pid, Uid, UnlinkatFlags, faccessat, fchownat, unlinkat};
 
 use super::Error;
 
@@ -193,6 +193,18 @@ impl Directory {
             AtFlags::AT_SYMLINK_NOFOLLOW,
         )
         .is_ok()
+    }
+
+    /// Makes `uid` the owner of a control file, or of the directory where `file` is empty. A file that
+    /// this group does not have is none to own.
+    pub(super) fn give(&self, file: &str, uid: Uid) -> Result<(), Error> {
+        let flags = AtFlags::AT_EMPTY_PATH | AtFlags::AT_SYMLINK_NOFOLLOW;
+        match fchownat(&self.fd, file, Some(uid), None, flags) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(Error::call("change the owner of", self.path.join(file))(
+                errno,
+            )),
+        }
     }
 
     /// The file by which one thread enters this v1 group.

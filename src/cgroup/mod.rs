@@ -31,7 +31,7 @@ use std::fmt;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use nix::unistd::Pid;
+use nix::unistd::{Pid, Uid};
 
 use crate::spec::Id;
 use crate::spec::limits::{GroupPath, Limits};
@@ -62,6 +62,10 @@ pub trait Group: fmt::Debug {
     /// Sets the limits that are given on a group in use, and leaves the others as they are. Device
     /// rules replace those before; without any they stay.
     fn update(&self, limits: &Limits) -> Result<(), Error>;
+
+    /// Lets user `uid` make groups below the container's, and move processes among them: makes him the
+    /// owner of the v2 directory and of the files that the kernel lists for it. Nothing on v1.
+    fn delegate(&self, uid: Uid) -> Result<(), Error>;
 
     /// The v2 directory, for `CLONE_INTO_CGROUP`. `None` before [`Group::make`] or without v2.
     fn entrance(&self) -> Option<BorrowedFd<'_>>;

@@ -1,10 +1,11 @@
 //! A container's group on a v2 host.
 
+use std::fs;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use nix::errno::Errno;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, Uid};
 
 use super::directory::Directory;
 use super::seat::Seat;
@@ -12,6 +13,9 @@ use super::unified::{freeze, is_frozen, kill_all, thaw, value_of};
 use super::v2_limits::{self as limits, Need};
 use super::{Error, Group};
 use crate::spec::limits::Limits;
+
+/// What is given away where the kernel has no list (config-linux.md, "Cgroup ownership").
+const DELEGATED: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads";
 
 #[derive(Debug)]
 pub(super) struct V2 {
@@ -67,6 +71,10 @@ impl Group for V2 {
         limits::set_devices(group, &limits.devices)
     }
 
+    fn delegate(&self, uid: Uid) -> Result<(), Error> {
+        self.dir().map_or(Ok(()), |group| delegate(group, uid))
+    }
+
     fn entrance(&self) -> Option<BorrowedFd<'_>> {
         self.dir().map(Directory::fd)
     }
@@ -112,6 +120,15 @@ impl Group for V2 {
     fn remove(&self) -> Result<(), Error> {
         self.seat.remove()
     }
+}
+
+/// The files are those of this kernel (cgroups(7), /sys/kernel/cgroup/delegate, Linux 4.15): with
+/// any other he could lift his own limits.
+fn delegate(group: &Directory, uid: Uid) -> Result<(), Error> {
+    let listed = fs::read_to_string("/sys/kernel/cgroup/delegate");
+    let files = listed.as_deref().unwrap_or(DELEGATED);
+    group.give("", uid)?;
+    files.lines().try_for_each(|file| group.give(file, uid))
 }
 
 /// Enables in `above` the controllers that groups below it need.

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::unistd::Uid;
 
 use super::hooks::{self, HookState};
 use super::{Context, CreateOptions, Error, GroupDriver, Status, call, host};
@@ -232,6 +233,9 @@ impl Creation {
         if let Some(group) = &mut self.draft.group {
             let made = group.make(&self.draft.container.limits);
             made.or_else(|fault| self.do_without_group(fault))?;
+        }
+        if let (Some(group), Some(uid)) = (&self.draft.group, self.draft.plan.birth.group_owner) {
+            group.delegate(Uid::from_raw(uid))?;
         }
 
         self.launch()?;

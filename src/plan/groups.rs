@@ -5,9 +5,15 @@ use std::path::Path;
 use super::Planner;
 use super::host::{Groups, Hierarchy};
 use super::step::{Mount, Source, Step, TargetRule, Tree};
-use crate::spec::container::Namespace;
-use crate::spec::mounts::{Attributes, FsOption, Mount as Asked};
+use crate::spec::container::{IdMap, Namespace};
+use crate::spec::mounts::{Attributes, FsOption, Mount as Asked, What};
 use crate::spec::units::InRoot;
+
+/// The bit of CAP_CHOWN, with which a file is given away (capabilities(7)).
+const CHOWN: u64 = 1;
+
+/// Below the root.
+const SHOWN_AT: &str = "sys/fs/cgroup";
 
 impl Planner<'_> {
     /// One mount on v2; on v1 a tmpfs with a directory for each hierarchy.
@@ -57,6 +63,31 @@ impl Planner<'_> {
         }
     }
 
+    /// Who may make groups below the container's own: the user of its process, where that is another
+    /// than ours, and the group is shown to him in a namespace of its own and to be written to. On v1,
+    /// where that is not safe, nobody (config-linux.md, "Cgroup ownership").
+    pub(super) fn group_owner(&self) -> Option<u32> {
+        let Groups::V2 { owned: true, .. } = self.host.groups else {
+            return None;
+        };
+        let shown = |mount: &&Asked| {
+            matches!(mount.what, What::Cgroup) && mount.target.as_path() == Path::new(SHOWN_AT)
+        };
+        let mount = self.container.mounts.iter().rfind(shown)?;
+        let is_writable =
+            (mount.attributes.set | mount.recursive.set) & libc::MOUNT_ATTR_RDONLY == 0;
+        let may_give = self.host.capabilities.effective & CHOWN != 0;
+        if !is_writable || !may_give || self.container.namespaces.cgroup != Namespace::New {
+            return None;
+        }
+        let uid = self.container.process.as_ref()?.user.uid;
+        let owner = match self.has_user_namespace() {
+            true => outside(uid, &self.container.id_maps.uids)?,
+            false => uid,
+        };
+        (owner != self.host.uid).then_some(owner)
+    }
+
     /// In a cgroup namespace a new mount shows the container's groups only.
     fn sees_own_groups(&self) -> bool {
         self.container.namespaces.cgroup != Namespace::Share
@@ -69,6 +100,14 @@ impl Planner<'_> {
             bind(&hierarchy.group)
         }
     }
+}
+
+/// What the user `id` of a namespace is outside of it.
+fn outside(id: u32, maps: &[IdMap]) -> Option<u32> {
+    let map = maps
+        .iter()
+        .find(|map| id >= map.container && id - map.container < map.size)?;
+    map.host.checked_add(id - map.container)
 }
 
 fn group_mount(asked: &Asked, source: Source, target: InRoot) -> Step {

@@ -50,6 +50,8 @@ pub struct Birth {
     pub outside: Vec<String>,
     /// Written by the runtime, where the child in its user namespace may not.
     pub oom_score: Option<i32>,
+    /// The user outside who gets the container's v2 group, to make groups below it.
+    pub group_owner: Option<u32>,
 }
 
 /// What the caller of the runtime asked for, beside the document.
@@ -131,6 +133,7 @@ pub fn plan(container: &Container, host: &Host, wishes: &Wishes) -> Result<Plan,
         planner.hook_steps();
     }
     planner.process()?;
+    planner.birth.group_owner = planner.group_owner();
     planner.birth.outside = outside::lines(container, host);
     Ok(Plan {
         birth: planner.birth,

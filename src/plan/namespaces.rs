@@ -226,6 +226,10 @@ impl Birth {
                 .map(|l| super::words::rlimit(l.name, l.soft, l.hard)),
         );
         lines.extend(self.outside.iter().cloned());
+        lines.extend(
+            self.group_owner
+                .map(|uid| format!("give the group to user {uid}")),
+        );
         lines
     }
 }
