@@ -64,6 +64,7 @@ pub fn act(command: &str, args: &[&str]) -> Answer {
         }
         ("alloc-memory", [mebibytes]) => alloc_memory(parse(mebibytes)?),
         ("fork-bomb", [count]) => fork_bomb(parse(count)?),
+        ("fork-storm", [idle, count]) => fork_storm(parse(idle)?, parse(count)?),
         ("orphan", [seconds]) => orphan(parse(seconds)?),
         ("spin", [seconds]) => spin(Duration::from_secs_f64(parse(seconds)?)),
         _ => Err(invalid()),
@@ -221,6 +222,36 @@ fn fork_bomb(count: u32) -> Answer {
         memory::wait(*child)?;
     }
     Ok(json!({ "forks": children.len(), "errno": errno }))
+}
+
+/// Among `idle` others, `count` processes that each start the next one and end: whoever lists them
+/// first and kills them then is late. Goes on for a minute.
+fn fork_storm(idle: u32, count: u32) -> Answer {
+    for _ in 0..idle {
+        if memory::fork()?.is_none() {
+            std::thread::sleep(Duration::from_secs(60));
+            std::process::exit(0);
+        }
+    }
+    for _ in 0..count {
+        if memory::fork()?.is_some() {
+            continue;
+        }
+        loop {
+            // Where there is no place for the next one, there may be at the next try.
+            if let Ok(Some(_)) = memory::fork() {
+                std::process::exit(0);
+            }
+        }
+    }
+    let end = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < end {
+        // The dead would take the places. They are another's where the pid namespace is.
+        if calls::call(libc::SYS_wait4, &[-1, 0, 0, 0]).is_err() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    Ok(Value::Null)
 }
 
 /// Leaves a process behind.
