@@ -65,6 +65,79 @@ fn a_group_that_is_shown_read_only_stays_with_root() {
     assert_eq!(fs::metadata(bundle.group("")).unwrap().uid(), 0);
 }
 
+/// A container of root that sees its groups; in a cgroup namespace of its own or not.
+fn of_root(script: &str, options: &[&str], namespace: bool) -> Bundle {
+    let mut bundle = of_user_1000(script, options);
+    bundle.set("/process/user", json!({ "uid": 0, "gid": 0 }));
+    if !namespace {
+        let last = bundle.config["linux"]["namespaces"]
+            .as_array()
+            .unwrap()
+            .len()
+            - 1;
+        bundle.remove(&format!("/linux/namespaces/{last}"));
+    }
+    bundle
+}
+
+#[test]
+fn a_container_is_in_its_group_from_the_start_and_sees_no_other() {
+    needs!(root, cgroup2, busybox);
+    let script = "grep -c . /sys/fs/cgroup/cgroup.procs; cat /proc/self/cgroup; ls -d /sys/fs/cgroup/*/; true";
+    let bundle = of_root(script, WRITABLE, true);
+    let outcome = bundle.run().succeeded();
+    // The shell and grep; the root of the namespace is the group, and nothing is beside it.
+    assert_eq!(outcome.stdout, "2\n0::/\n", "{outcome:?}");
+
+    let bundle = of_root(script, WRITABLE, false);
+    let outcome = bundle.run().succeeded();
+    let path = format!("/{}\n", bundle.id);
+    assert!(outcome.stdout.starts_with("2\n0::/"), "{outcome:?}");
+    assert!(outcome.stdout.ends_with(&path), "{outcome:?}");
+}
+
+#[test]
+fn a_mount_of_groups_is_read_only_where_that_is_asked() {
+    needs!(root, cgroup2, busybox);
+    let script = "mkdir /sys/fs/cgroup/below && echo made; true";
+    for namespace in [true, false] {
+        let read_only = ["nosuid", "noexec", "nodev", "ro"];
+        for (options, made) in [(&read_only[..], ""), (WRITABLE, "made\n")] {
+            let outcome = of_root(script, options, namespace).run().succeeded();
+            assert_eq!(outcome.stdout, made, "{options:?} {namespace}: {outcome:?}");
+        }
+    }
+}
+
+/// cgroups(7): with `nsdelegate` the limits of a namespace's root belong to those above it.
+#[test]
+fn root_in_a_cgroup_namespace_does_not_lift_its_own_limits() {
+    needs!(root, cgroup2, nsdelegate, busybox);
+    let script = "cd /sys/fs/cgroup; mkdir below && for f in pids.max memory.max cpu.max; do
+        (echo max >$f) 2>/dev/null && echo wrote $f; done; cat pids.max";
+    let mut bundle = of_root(script, WRITABLE, true);
+    bundle.set("/linux/resources/pids", json!({ "limit": 20 }));
+    assert_eq!(bundle.run().succeeded().stdout, "20\n");
+}
+
+/// Groups that the container made, nested, frozen and threaded, with its processes in them.
+#[test]
+fn groups_below_do_not_keep_a_container_alive() {
+    needs!(root, cgroup2, busybox);
+    let script = "cd /sys/fs/cgroup; mkdir -p a/b/c d/e f; sleep 60 & echo $! >a/b/c/cgroup.procs
+        sleep 60 & echo $! >f/cgroup.procs; echo 1 >f/cgroup.freeze; echo threaded >d/e/cgroup.type
+        cat d/cgroup.type; sleep 60";
+    let bundle = of_root(script, WRITABLE, true);
+    let mut running = bundle.run_in_background();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while bundle.background_output() != "domain threaded\n" {
+        assert!(Instant::now() < deadline, "{}", bundle.background_output());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    bundle.call(&["delete", "--force", &bundle.id]).succeeded();
+    running.wait().unwrap();
+}
+
 fn storm() -> Bundle {
     let mut bundle = Bundle::probe(&["fork-storm", "300", "4"]);
     bundle.set("/linux/resources/pids", json!({ "limit": 400 }));

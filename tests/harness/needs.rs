@@ -65,6 +65,10 @@ fn missing(need: &str) -> Option<&'static str> {
             has("/sys/fs/cgroup/cgroup.controllers", "memory"),
             "not a pure v2 host",
         ),
+        "nsdelegate" => (
+            fs::read_to_string("/proc/self/mountinfo").is_ok_and(|t| t.contains("nsdelegate")),
+            "the v2 hierarchy is mounted without nsdelegate",
+        ),
         "hybrid" => (
             has_controller_mount("memory") && exists("/sys/fs/cgroup/unified/cgroup.procs"),
             "not a hybrid host",
