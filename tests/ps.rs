@@ -69,7 +69,7 @@ fn what_follows_the_name_goes_to_ps() {
     assert!(told.trim_start().starts_with("PPID"), "{told}");
     ps(&bundle, &[&bundle.id, "-e", "-o", "comm"])
         .failed_with("couldn't find PID field in ps output");
-    ps(&bundle, &[&bundle.id, "--no-such-flag"]).failed_with("--no-such-flag");
+    ps(&bundle, &[&bundle.id, "--no-such-flag"]).failed_with("unknown gnu long option");
     ps(&bundle, &["-f", "xml", &bundle.id]).failed_with("invalid format option");
 }
 
