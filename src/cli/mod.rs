@@ -22,10 +22,12 @@ mod ps;
 mod resume;
 mod run;
 mod signal;
+mod size;
 mod spec;
 mod start;
 mod state;
 mod stop;
+mod update;
 mod usage;
 mod wait;
 
@@ -69,6 +71,7 @@ static COMMANDS: &[Command] = &[
     kill::COMMAND,
     pause::COMMAND,
     resume::COMMAND,
+    update::COMMAND,
     stop::COMMAND,
     wait::COMMAND,
     delete::COMMAND,

@@ -20,6 +20,7 @@ mod start;
 mod state;
 mod stop;
 mod successor;
+mod update;
 mod wait;
 
 use std::path::PathBuf;
@@ -41,6 +42,7 @@ pub use run::{RunOptions, run};
 pub use start::start;
 pub use state::{State, Status, state};
 pub use stop::stop;
+pub use update::update;
 pub use wait::wait;
 
 /// Where containers are kept and how their groups are made.

@@ -258,21 +258,32 @@ pub(super) fn read(json: &[u8]) -> Result<Document, Error> {
     match serde_json::from_slice::<Object<Document>>(json) {
         Ok(document) => Ok(document.0),
         Err(_) if json.trim_ascii() == b"null" => Err(Error::Null),
-        Err(fault) => {
-            let (line, column) = (fault.line(), fault.column());
-            let text = fault.to_string();
-            let position = format!(" at line {line} column {column}");
-            let reason = text.strip_suffix(&position).unwrap_or(&text).to_owned();
-            let at = match fault.classify() {
-                serde_json::error::Category::Data => locate::path_at(json, line, column),
-                _ => String::new(),
-            };
-            Err(Error::Json {
-                at,
-                line,
-                column,
-                reason,
-            })
-        }
+        Err(fault) => Err(describe(&fault, json, "config.json: ")),
+    }
+}
+
+/// `linux.resources` by itself; null is nothing.
+pub(super) fn read_resources(json: &[u8]) -> Result<Option<Resources>, Error> {
+    match serde_json::from_slice::<Option<Object<Resources>>>(json) {
+        Ok(resources) => Ok(resources.map(Object::members)),
+        Err(fault) => Err(describe(&fault, json, "resources: ")),
+    }
+}
+
+/// What is wrong with `json`, in which place of `document`.
+fn describe(fault: &serde_json::Error, json: &[u8], document: &str) -> Error {
+    let (line, column) = (fault.line(), fault.column());
+    let text = fault.to_string();
+    let position = format!(" at line {line} column {column}");
+    let reason = text.strip_suffix(&position).unwrap_or(&text).to_owned();
+    let at = match fault.classify() {
+        serde_json::error::Category::Data => locate::path_at(json, line, column),
+        _ => String::new(),
+    };
+    Error::Json {
+        at: format!("{document}{at}"),
+        line,
+        column,
+        reason,
     }
 }

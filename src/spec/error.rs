@@ -18,21 +18,21 @@ pub enum Error {
     #[error("config.json: config cannot be null")]
     Null,
     /// No JSON, or a value of another type than the OCI gives it.
-    #[error("config.json: {at}line {line} column {column}: {reason}")]
+    #[error("{at}line {line} column {column}: {reason}")]
     Json {
-        /// Empty, or the path of the value and `: `.
+        /// The document, the path of the value where there is one, and `: `.
         at: String,
         line: usize,
         column: usize,
         reason: String,
     },
     /// A value of the right type that cannot be.
-    #[error("config.json: {at}: {reason}")]
+    #[error("{at}: {reason}")]
     Value { at: String, reason: String },
     #[error("config.json: {0}")]
     Seccomp(super::seccomp::Error),
     /// A part of the OCI that this version has not got: refused rather than ignored.
-    #[error("config.json: {at}: not supported yet")]
+    #[error("{at}: not supported yet")]
     Unsupported { at: String },
 }
 
@@ -40,7 +40,10 @@ pub enum Error {
 /// good document costs no formatting.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum At<'a> {
+    /// config.json as a whole.
     Top,
+    /// `linux.resources` by itself, as `update` is given it.
+    Resources,
     Key(&'a At<'a>, &'a str),
     Index(&'a At<'a>, usize),
 }
@@ -54,9 +57,26 @@ impl<'a> At<'a> {
         At::Index(self, index)
     }
 
+    /// Whether what is not mentioned stays as it is, rather than being nothing.
+    pub(super) fn is_of_update(&self) -> bool {
+        match self {
+            At::Top => false,
+            At::Resources => true,
+            At::Key(parent, _) | At::Index(parent, _) => parent.is_of_update(),
+        }
+    }
+
+    /// The place with its document.
+    pub(super) fn whole(&self) -> String {
+        if self.is_of_update() {
+            return self.to_string();
+        }
+        format!("config.json: {self}")
+    }
+
     pub(super) fn fault(&self, reason: impl fmt::Display) -> Error {
         Error::Value {
-            at: self.to_string(),
+            at: self.whole(),
             reason: reason.to_string(),
         }
     }
@@ -66,9 +86,7 @@ impl<'a> At<'a> {
         if !set {
             return Ok(());
         }
-        Err(Error::Unsupported {
-            at: self.to_string(),
-        })
+        Err(Error::Unsupported { at: self.whole() })
     }
 }
 
@@ -77,6 +95,7 @@ impl fmt::Display for At<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             At::Top => Ok(()),
+            At::Resources => f.write_str("resources"),
             At::Index(parent, index) => write!(f, "{parent}[{index}]"),
             At::Key(parent, key) => {
                 let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
@@ -105,5 +124,8 @@ mod tests {
         let sysctl = linux.key("sysctl");
         assert_eq!(sysctl.key("net.a").to_string(), r#"linux.sysctl["net.a"]"#);
         assert_eq!(sysctl.key("").to_string(), r#"linux.sysctl[""]"#);
+        let memory = At::Resources.key("memory");
+        assert_eq!(memory.key("limit").whole(), "resources.memory.limit");
+        assert_eq!(linux.whole(), "config.json: linux");
     }
 }

@@ -31,6 +31,7 @@ use container::Root;
 use document::{Document, Linux, Object};
 use error::At;
 pub use error::Error;
+use limits::Limits;
 use seccomp::Profile;
 pub use units::Id;
 
@@ -82,6 +83,12 @@ pub fn parse(json: &[u8], bundle: &Path) -> Result<Container, Error> {
         source,
     })?;
     convert(document, &bundle)
+}
+
+/// New limits for a container that has some: an object of `linux.resources` by itself. What is not
+/// mentioned is to stay as it is.
+pub fn parse_resources(json: &[u8]) -> Result<Limits, Error> {
+    resources::convert(document::read_resources(json)?, At::Resources)
 }
 
 fn convert(document: Document, bundle: &Path) -> Result<Container, Error> {

@@ -81,8 +81,8 @@ fn convert_memory(memory: &oci::LinuxMemory, at: At<'_>) -> Result<Memory, Error
         // Gone from the kernel since 5.4 and 5.16; runc ignores them with the same words.
         if value.unwrap_or(0) != 0 {
             log::warn!(
-                "config.json: {}: ignored, as the kernel has no such limit",
-                at.key(key)
+                "{}: ignored, as the kernel has no such limit",
+                at.key(key).whole()
             );
         }
     }
@@ -105,6 +105,8 @@ fn convert_memory(memory: &oci::LinuxMemory, at: At<'_>) -> Result<Memory, Error
                 format_args!("{swap} is memory and swap together, and below the limit {limit}");
             return Err(at.key("swap").fault(reason));
         }
+        // The limit that it has is known to the kernel.
+        (Some(Limit::At(_)), None) if at.is_of_update() => {}
         (Some(Limit::At(_)), None | Some(Limit::None)) => {
             return Err(at
                 .key("swap")

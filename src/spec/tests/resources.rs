@@ -263,3 +263,42 @@ fn a_group_path_leads_nowhere_but_down() {
         ),
     ]);
 }
+
+#[test]
+fn an_update_is_the_resources_alone_and_its_faults_are_named_so() {
+    let limits = parse_resources(br#"{"pids": {"limit": 5}, "cpu": {}, "memory": null}"#);
+    let wanted = Limits {
+        pids: Some(Limit::At(5)),
+        ..Limits::default()
+    };
+    assert_eq!(limits.unwrap(), wanted);
+    assert_eq!(parse_resources(b"null").unwrap(), Limits::default());
+    // Memory's own limit is the kernel's to know.
+    let limits = parse_resources(br#"{"memory": {"swap": 8}}"#).unwrap();
+    assert_eq!(limits.memory.swap, Some(Limit::At(Bytes(8))));
+    for (json, fault) in [
+        (
+            r#"{"memory": {"limit": -2}}"#,
+            "resources.memory.limit: -2 is no size; -1 is no limit",
+        ),
+        (
+            r#"{"memory": {"limit": -1, "swap": 8}}"#,
+            "resources.memory.swap: cannot be limited without a memory limit",
+        ),
+        (
+            r#"{"pids": {"limit": "x"}}"#,
+            "resources: pids.limit: line 1 column 22: invalid type: string \"x\", expected i64",
+        ),
+        (
+            "[]",
+            "resources: line 1 column 0: invalid type: sequence, expected an object",
+        ),
+        (
+            "{",
+            "resources: line 1 column 1: EOF while parsing an object",
+        ),
+    ] {
+        let said = parse_resources(json.as_bytes()).unwrap_err().to_string();
+        assert_eq!(said, fault);
+    }
+}
