@@ -16,6 +16,7 @@ pub mod options;
 mod process;
 mod resources;
 pub mod seccomp;
+pub mod unit;
 pub mod units;
 
 use std::collections::BTreeMap;

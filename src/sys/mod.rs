@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "this is the one module that may")]
 
 pub mod alloc;
+pub mod apart;
 pub mod bpf;
 pub mod channel;
 pub mod clone;
