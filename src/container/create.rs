@@ -1,6 +1,7 @@
 //! `create`: everything but the program.
 
-use super::creation::{Creation, Draft};
+use super::creation::Creation;
+use super::draft::Draft;
 use super::{Context, CreateOptions, Error};
 use crate::plan::Ending;
 use crate::spec::Id;

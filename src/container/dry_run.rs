@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::creation::plan_for;
+use super::draft::plan_for;
 use super::{Context, Error};
 use crate::plan::{Ending, Plan, Wishes};
 use crate::spec::{self, Id};

@@ -5,6 +5,7 @@ pub mod check;
 mod create;
 mod creation;
 mod delete;
+mod draft;
 mod dry_run;
 mod hooks;
 mod host;

@@ -10,7 +10,8 @@ use std::os::unix::process::parent_id;
 
 use nix::errno::Errno;
 
-use super::creation::{Creation, Draft, Made};
+use super::creation::{Creation, Made};
+use super::draft::Draft;
 use super::state::read_process;
 use super::{Context, CreateOptions, Error, call, delete, kill, start, wait};
 use crate::plan::Ending;

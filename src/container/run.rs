@@ -2,7 +2,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::creation::{Creation, Draft, Made};
+use super::creation::{Creation, Made};
+use super::draft::Draft;
 use super::{Context, CreateOptions, Error, call, delete, monitor, start};
 use nix::unistd::Pid;
 

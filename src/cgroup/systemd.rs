@@ -1,0 +1,198 @@
+//! A container's group that systemd makes and keeps: a transient scope.
+//!
+//! A scope cannot be made without a process in it, so the container's own waits at a gate meanwhile.
+//! systemd is told the limits that it knows, so that it does not undo them; then all are written to
+//! the group by the same code that writes them where there is no systemd. What is read or done to
+//! processes needs no systemd at all.
+
+mod annotations;
+mod bus;
+mod properties;
+
+use std::collections::BTreeMap;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Pid, Uid};
+
+use super::{Error, Group, Hierarchies, place};
+use crate::spec::Id;
+use crate::spec::limits::{GroupPath, Limits};
+use crate::spec::unit::{Manager, Unit};
+use crate::sys::apart;
+use bus::Made;
+use properties::{Properties, Property, Version};
+
+#[derive(Debug)]
+pub(super) struct Systemd {
+    unit: Unit,
+    /// The unit's directories.
+    inner: Box<dyn Group>,
+    /// Until the unit is there, and ours to stop.
+    draft: Option<Draft>,
+}
+
+/// What a unit will be beside its limits.
+#[derive(Debug)]
+struct Draft {
+    id: Id,
+    wishes: Vec<Property>,
+}
+
+impl Systemd {
+    pub(super) fn place(
+        hierarchies: &Hierarchies,
+        unit: Unit,
+        id: &Id,
+        limits: &Limits,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<Self, Error> {
+        // sd_booted(3)
+        if !Path::new("/run/systemd/system").is_dir() {
+            return Err(Error::NoSystemd);
+        }
+        let wishes = annotations::wishes(annotations)?;
+        let above = match unit.manager {
+            Manager::System => PathBuf::from("/"),
+            Manager::User => bus::manager_group(unit.manager).map_err(fault("place", &unit))?,
+        };
+        let path = above.join(unit.path()).to_string_lossy().into_owned();
+        let inner = place(hierarchies, &GroupPath::Absolute(path), id, limits)?;
+        let id = id.clone();
+        Ok(Self {
+            unit,
+            inner,
+            draft: Some(Draft { id, wishes }),
+        })
+    }
+
+    /// By what the record has.
+    pub(super) fn reopen(unit: Unit, inner: Box<dyn Group>) -> Self {
+        Self {
+            unit,
+            inner,
+            draft: None,
+        }
+    }
+
+    /// Has systemd make the scope around `pid`.
+    fn start(&mut self, limits: &Limits, pid: Pid) -> Result<(), Error> {
+        let Some(Draft { id, wishes }) = self.draft.take() else {
+            return Ok(());
+        };
+        let version = version()?;
+        let mut properties = Properties::of_scope(&self.unit, &id, pid, version);
+        properties.put_limits(limits, version);
+        properties.0.extend(wishes);
+        match bus::start(&self.unit, &properties).map_err(fault("start", &self.unit))? {
+            Made::New => Ok(()),
+            Made::Not => {
+                let wishes = Vec::new();
+                self.draft = Some(Draft { id, wishes });
+                let unit = self.unit.name.clone();
+                Err(Error::UnitExists { unit })
+            }
+        }
+    }
+
+    /// A user may not load programs that guard devices. Nor may his container open what he may not,
+    /// or make nodes: the modes of the devices' files guard them.
+    fn unguarded(&self, result: Result<(), Error>) -> Result<(), Error> {
+        match result {
+            Err(e @ Error::DeviceProgram { .. })
+                if self.unit.manager == Manager::User && e.is_refusal() =>
+            {
+                log::debug!("{}: {e}", self.unit.name);
+                Ok(())
+            }
+            result => result,
+        }
+    }
+}
+
+fn version() -> Result<Version, Error> {
+    Ok(match Hierarchies::detect()? {
+        Hierarchies::V2(_) => Version::V2,
+        Hierarchies::V1 { .. } => Version::V1,
+    })
+}
+
+/// Says what was not done to the unit, and why.
+fn fault(act: &'static str, unit: &Unit) -> impl FnOnce(apart::Error) -> Error {
+    let unit = unit.name.clone();
+    move |cause| Error::Unit { act, unit, cause }
+}
+
+impl Group for Systemd {
+    fn unit(&self) -> Option<&Unit> {
+        Some(&self.unit)
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        self.inner.paths()
+    }
+
+    fn check_unused(&self) -> Result<(), Error> {
+        self.inner.check_unused()
+    }
+
+    fn make(&mut self, limits: &Limits, newcomer: Option<Pid>) -> Result<(), Error> {
+        if let Some(pid) = newcomer {
+            self.start(limits, pid)?;
+        }
+        let made = self.inner.make(limits, newcomer);
+        self.unguarded(made)
+    }
+
+    fn update(&self, limits: &Limits) -> Result<(), Error> {
+        let mut properties = Properties::default();
+        properties.put_limits(limits, version()?);
+        bus::set(&self.unit, &properties).map_err(fault("set properties of", &self.unit))?;
+        // Last: what is written to the group is exact.
+        self.unguarded(self.inner.update(limits))
+    }
+
+    fn delegate(&self, uid: Uid) -> Result<(), Error> {
+        self.inner.delegate(uid)
+    }
+
+    /// Nobody can be born in a scope.
+    fn entrance(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn doors(&self) -> Result<Vec<OwnedFd>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn pids(&self) -> Result<Vec<Pid>, Error> {
+        self.inner.pids()
+    }
+
+    fn kill(&self) -> Result<(), Error> {
+        self.inner.kill()
+    }
+
+    fn freeze(&self) -> Result<(), Error> {
+        self.inner.freeze()
+    }
+
+    fn thaw(&self) -> Result<(), Error> {
+        self.inner.thaw()
+    }
+
+    fn is_frozen(&self) -> Result<bool, Error> {
+        self.inner.is_frozen()
+    }
+
+    fn oom_kills(&self) -> Result<u64, Error> {
+        self.inner.oom_kills()
+    }
+
+    fn remove(&self) -> Result<(), Error> {
+        if self.draft.is_none() {
+            bus::stop(&self.unit).map_err(fault("stop", &self.unit))?;
+        }
+        self.inner.remove()
+    }
+}

@@ -1,0 +1,177 @@
+//! A container before anything of it is made: what is asked, its group's place and its plan.
+
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+use super::{Context, CreateOptions, Error, GroupDriver, host};
+use crate::cgroup::{Group, Hierarchies, place};
+use crate::launch;
+use crate::plan::step::Step;
+use crate::plan::{Ending, Plan, Wishes, plan};
+use crate::spec::container::Namespace;
+use crate::spec::limits::GroupPath;
+use crate::spec::mounts::What;
+use crate::spec::{self, Container, Id};
+use crate::state::{Identity, LaterHooks, Phase, Record, Time, in_user_namespace};
+use crate::sys::path;
+
+/// Everything that can be known before anything is made.
+#[derive(Debug)]
+pub(super) struct Draft {
+    bundle: PathBuf,
+    pub(super) container: Container,
+    pub(super) group: Option<Box<dyn Group>>,
+    pub(super) plan: Plan,
+    pub(super) pid_file: Option<PathBuf>,
+    pub(super) pidfd_socket: Option<PathBuf>,
+    pub(super) wishes: Wishes,
+    /// As in [`Context`].
+    rootless: Option<bool>,
+    /// Who will wait for the end of a detached container.
+    pub(super) monitor: Option<Identity>,
+}
+
+impl Draft {
+    pub(super) fn new(
+        cx: &Context,
+        id: &Id,
+        options: &CreateOptions,
+        await_start: bool,
+        ending: Ending,
+    ) -> Result<Self, Error> {
+        if cx.groups == GroupDriver::Systemd {
+            return Err(Error::Unsupported(
+                "the systemd cgroup driver (--systemd-cgroup)",
+            ));
+        }
+        check_preserved(options.preserve_fds)?;
+        let bundle = options.bundle.canonicalize().map_err(|e| Error::Bundle {
+            path: options.bundle.clone(),
+            errno: Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
+        })?;
+        let container = spec::load(&bundle, options.config.as_deref())?;
+        if options.console_socket.is_some() {
+            return Err(Error::State(
+                "cannot use console socket if runc will not detach or allocate tty",
+            ));
+        }
+        let wishes = Wishes {
+            id: id.clone(),
+            await_start,
+            ending,
+            no_pivot: options.no_pivot,
+            no_new_keyring: options.no_new_keyring,
+            preserve_fds: options.preserve_fds,
+        };
+        let (group, plan) = plan_for(cx.groups, &container, &wishes)?;
+        let pid_file = options.pid_file.clone();
+        // runc looks from the bundle; an absolute path stays as it is.
+        let pidfd_socket = options.pidfd_socket.as_ref().map(|path| bundle.join(path));
+        Ok(Self {
+            bundle,
+            container,
+            group,
+            plan,
+            pid_file,
+            pidfd_socket,
+            wishes,
+            rootless: cx.rootless,
+            monitor: None,
+        })
+    }
+
+    /// Whether the container may stay in the runtime's groups where it can have none: for a user, and
+    /// if nothing is asked of groups. A path is asked for, too, as runc has it.
+    pub(super) fn can_do_without_group(&self) -> bool {
+        let is_root = nix::unistd::geteuid().is_root() && !in_user_namespace();
+        // Nothing but a group keeps a root of the host's from its devices.
+        let is_confined = !is_root || self.container.namespaces.user != Namespace::Share;
+        self.rootless.unwrap_or(!is_root)
+            && is_confined
+            && self.container.group_path == GroupPath::Default
+            && !self.container.limits.limit_more_than_devices()
+    }
+
+    /// Plans anew, for a container in the runtime's groups.
+    pub(super) fn leave_group(&mut self) -> Result<(), Error> {
+        (self.group, self.plan) = plan_for(GroupDriver::Disabled, &self.container, &self.wishes)?;
+        Ok(())
+    }
+
+    pub(super) fn record(&self) -> Record {
+        let late = self
+            .plan
+            .steps
+            .iter()
+            .position(|step| matches!(step, Step::AwaitStart));
+        let late = late.map_or(&[][..], |at| &self.plan.steps[at..]);
+        Record {
+            version: crate::state::record::VERSION,
+            id: self.wishes.id.clone(),
+            phase: Phase::Creating,
+            pid: None,
+            start_time: None,
+            monitor: self.monitor,
+            bundle: self.bundle.clone(),
+            rootfs: self.container.root.path.clone(),
+            created: Time::now(),
+            oci_version: self.container.oci_version.clone(),
+            annotations: self.container.annotations.clone(),
+            group_paths: self
+                .group
+                .as_ref()
+                .map(|group| group.paths())
+                .unwrap_or_default(),
+            hooks: LaterHooks {
+                poststart: self.container.hooks.poststart.clone(),
+                poststop: self.container.hooks.poststop.clone(),
+            },
+            late_steps: late.iter().map(launch::fault::subject).collect(),
+            late_from: self.plan.steps.len() - late.len(),
+            exit: None,
+            owner: nix::unistd::geteuid().as_raw(),
+        }
+    }
+}
+
+/// The group that a container would be in, and the plan of its process.
+pub(super) fn plan_for(
+    driver: GroupDriver,
+    container: &Container,
+    wishes: &Wishes,
+) -> Result<(Option<Box<dyn Group>>, Plan), Error> {
+    let is_shown = container
+        .mounts
+        .iter()
+        .any(|mount| matches!(mount.what, What::Cgroup));
+    let hierarchies = match driver {
+        // The container stays in the caller's groups, and may see them.
+        GroupDriver::Disabled if is_shown => Hierarchies::detect().ok(),
+        GroupDriver::Disabled => None,
+        _ => Some(Hierarchies::detect()?),
+    };
+    let group = match &hierarchies {
+        Some(hierarchies) if driver != GroupDriver::Disabled => Some(place(
+            hierarchies,
+            &container.group_path,
+            &wishes.id,
+            &container.limits,
+        )?),
+        _ => None,
+    };
+    let host = host::probe(hierarchies.as_ref(), group.as_deref())?;
+    Ok((group, plan(container, &host, wishes)?))
+}
+
+fn check_preserved(count: u32) -> Result<(), Error> {
+    for number in 0..count {
+        let fd = i32::try_from(3 + number).unwrap_or(i32::MAX);
+        path::is_open(fd).map_err(|errno| Error::PreservedFd {
+            number,
+            count,
+            errno,
+        })?;
+    }
+    Ok(())
+}
