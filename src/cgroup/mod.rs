@@ -19,8 +19,10 @@ mod devices;
 mod directory;
 mod error;
 mod hierarchies;
+mod oom;
 mod removal;
 mod seat;
+pub mod stats;
 mod unified;
 mod v1;
 mod v1_limits;
@@ -37,12 +39,14 @@ use crate::spec::Id;
 use crate::spec::limits::{GroupPath, Limits};
 use directory::Directory;
 use seat::Seat;
+pub use stats::Stats;
 use v1::V1;
 use v2::V2;
 
 pub use devices::DeviceGuard;
 pub use error::Error;
 pub use hierarchies::{Hierarchies, Hierarchy};
+pub use oom::OomWatch;
 
 /// What one container has in every hierarchy. Named is not made: see [`Group::make`].
 pub trait Group: fmt::Debug {
@@ -95,6 +99,12 @@ pub trait Group: fmt::Debug {
     /// How many processes the kernel has killed here for want of memory. 0 when the group is gone or
     /// memory is not accounted.
     fn oom_kills(&self) -> Result<u64, Error>;
+
+    /// A watch for the OOM killer's next act here; `None` where memory is not accounted.
+    fn watch_oom(&self) -> Result<Option<OomWatch<'_>>, Error>;
+
+    /// What the kernel has counted. A group that is gone counts nothing.
+    fn stats(&self) -> Result<Stats, Error>;
 
     /// Removes the directories and the groups that the container made below them. Kills nothing: a
     /// group that stays in use is an error, one that is gone is not.

@@ -11,11 +11,12 @@ use nix::unistd::{Pid, Uid};
 use super::devices::DeviceGuard;
 use super::directory::Directory;
 use super::seat::Seat;
+use super::stats::read_v1;
 use super::unified::{self, FREEZE_PATIENCE, kill_all, kill_each, value_of};
 use super::v1_limits::{self as limits, Controllers};
 use super::v2::V2;
 use super::v2_limits::set_devices;
-use super::{Error, Group, Hierarchies, Hierarchy};
+use super::{Error, Group, Hierarchies, Hierarchy, OomWatch, Stats};
 use crate::spec::Id;
 use crate::spec::limits::{GroupPath, Limits};
 
@@ -225,6 +226,19 @@ impl Group for V1 {
             }
         }
         Ok(0)
+    }
+
+    fn watch_oom(&self) -> Result<Option<OomWatch<'_>>, Error> {
+        for group in self.open_seats() {
+            if let Some(watch) = OomWatch::v1(group)? {
+                return Ok(Some(watch));
+            }
+        }
+        self.unified().map_or(Ok(None), OomWatch::v2)
+    }
+
+    fn stats(&self) -> Result<Stats, Error> {
+        read_v1(self.open_seats(), self.unified())
     }
 
     /// Goes on after an error, and tells of the first.

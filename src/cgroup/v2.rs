@@ -9,9 +9,10 @@ use nix::unistd::{Pid, Uid};
 
 use super::directory::Directory;
 use super::seat::Seat;
+use super::stats::read_v2;
 use super::unified::{freeze, is_frozen, kill_all, thaw, value_of};
 use super::v2_limits::{self as limits, Need};
-use super::{Error, Group};
+use super::{Error, Group, OomWatch, Stats};
 use crate::spec::limits::Limits;
 
 /// What is given away where the kernel has no list (config-linux.md, "Cgroup ownership").
@@ -115,6 +116,14 @@ impl Group for V2 {
                 errno,
             )),
         }
+    }
+
+    fn watch_oom(&self) -> Result<Option<OomWatch<'_>>, Error> {
+        self.dir().map_or(Ok(None), OomWatch::v2)
+    }
+
+    fn stats(&self) -> Result<Stats, Error> {
+        self.dir().map_or(Ok(Stats::default()), read_v2)
     }
 
     fn remove(&self) -> Result<(), Error> {

@@ -9,6 +9,8 @@ mod context;
 mod create;
 mod creation;
 mod delete;
+mod duration;
+mod events;
 mod features;
 mod globals;
 mod kill;
@@ -72,6 +74,7 @@ static COMMANDS: &[Command] = &[
     pause::COMMAND,
     resume::COMMAND,
     update::COMMAND,
+    events::COMMAND,
     stop::COMMAND,
     wait::COMMAND,
     delete::COMMAND,

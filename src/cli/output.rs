@@ -15,6 +15,13 @@ pub(super) fn print(text: &str) -> Result<(), Error> {
 #[error("write to the standard output: {}", cause(.0))]
 pub(super) struct Error(io::Error);
 
+impl Error {
+    /// Whether the reader has gone away.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.0.kind() == io::ErrorKind::BrokenPipe
+    }
+}
+
 /// The system's sentence in the house's spelling: no capital, no `(os error 2)`.
 pub(super) fn cause(error: &io::Error) -> String {
     match error.raw_os_error() {

@@ -47,6 +47,8 @@ pub(super) struct Shown<'a> {
     owner: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     exit: Option<Exit>,
+    #[serde(rename = "oomKilled", skip_serializing_if = "std::ops::Not::not")]
+    oom: bool,
 }
 
 /// How it ended, when somebody saw it.
@@ -81,6 +83,7 @@ impl<'a> Shown<'a> {
                 oom: exit.oom,
                 at: exit.at,
             }),
+            oom: state.oom,
         }
     }
 }

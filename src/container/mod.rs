@@ -7,6 +7,7 @@ mod creation;
 mod delete;
 mod draft;
 mod dry_run;
+mod events;
 mod hooks;
 mod host;
 mod kill;
@@ -34,6 +35,7 @@ use crate::{cgroup, launch, plan, spec, state as records};
 pub use create::create;
 pub use delete::delete;
 pub use dry_run::plan;
+pub use events::{Event, events, stats};
 pub use kill::kill;
 pub use list::{Listed, list};
 pub use pause::pause;
@@ -118,6 +120,9 @@ pub enum Error {
     /// A short text that callers match: the container is in the wrong state for the command.
     #[error("{0}")]
     State(&'static str),
+    /// The text is runc's.
+    #[error("container with id {0} is not running")]
+    NotRunning(spec::Id),
     #[error("cannot delete container {id} that is not stopped: {status}")]
     NotStopped { id: spec::Id, status: Status },
     #[error("unable to signal init: {}", reason(*.0))]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 
 use super::creation::GATE;
-use super::{Context, Error, successor};
+use super::{Context, Error, kill, successor};
 use crate::cgroup::reopen;
 use crate::spec::Id;
 use crate::state::{Exit, Phase, Record};
@@ -59,6 +59,8 @@ pub struct State {
     pub owner: u32,
     /// Known for containers with a monitor.
     pub exit: Option<Exit>,
+    /// It has stopped, and the kernel has killed in it for want of memory.
+    pub oom: bool,
 }
 
 /// The state of one container; takes no lock.
@@ -91,6 +93,7 @@ fn is_unfinished(record: &Record) -> bool {
 }
 
 pub(super) fn of(record: Record, status: Status) -> State {
+    let oom = status == Status::Stopped && has_seen_oom(&record);
     State {
         oci_version: record.oci_version,
         id: record.id,
@@ -105,8 +108,19 @@ pub(super) fn of(record: Record, status: Status) -> State {
         created: record.created.to_string(),
         annotations: record.annotations,
         owner: record.owner,
+        oom,
         exit: record.exit,
     }
+}
+
+/// By what its monitor wrote down, or by the group, which stays until it is deleted. Whatever became
+/// of that, the state is told.
+fn has_seen_oom(record: &Record) -> bool {
+    if let Some(exit) = record.exit {
+        return exit.oom;
+    }
+    let group = kill::group(record).ok().flatten();
+    group.is_some_and(|group| group.oom_kills().is_ok_and(|kills| kills > 0))
 }
 
 /// What the container is doing now. `dir` is its directory. An unfinished one is `Creating`, be its

@@ -1,0 +1,363 @@
+//! `bulkhead events`: what a container uses, and when it runs out of memory.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod harness;
+
+use harness::{Bundle, Outcome, needs, program};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const MEBIBYTE: u64 = 1 << 20;
+
+fn events(bundle: &Bundle, words: &[&str]) -> Outcome {
+    bundle.call(&[&["events"], words, &[&bundle.id]].concat())
+}
+
+/// The one line of `events --stats`.
+fn stats(bundle: &Bundle) -> Value {
+    let told = events(bundle, &["--stats"]).succeeded();
+    assert_eq!(told.stderr, "");
+    assert_eq!(told.stdout.lines().count(), 1, "{}", told.stdout);
+    let line: Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!(
+        (&line["type"], &line["id"]),
+        (&json!("stats"), &json!(bundle.id))
+    );
+    line["data"].clone()
+}
+
+/// `events` in the background, its output in a file.
+struct Stream {
+    child: Child,
+    file: std::path::PathBuf,
+}
+
+impl Stream {
+    fn start(bundle: &Bundle, interval: &str) -> Self {
+        let file = bundle.dir.join("stream");
+        let mut command = bundle.command(&["events", "--interval", interval, &bundle.id]);
+        let child = command
+            .stdout(File::create(&file).unwrap())
+            .spawn()
+            .unwrap();
+        Self { child, file }
+    }
+
+    fn lines(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(&self.file).unwrap();
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole
+            .lines()
+            .map(|l| serde_json::from_str(l).unwrap())
+            .collect()
+    }
+
+    fn count(&self, kind: &str) -> usize {
+        self.lines().iter().filter(|l| l["type"] == kind).count()
+    }
+
+    #[track_caller]
+    fn wait_for(&self, kind: &str, count: usize) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.count(kind) < count {
+            assert!(
+                Instant::now() < deadline,
+                "not {count} of {kind}: {:?}",
+                self.lines()
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Fails the test unless the stream ends soon and well.
+    #[track_caller]
+    fn ends(mut self) -> Vec<Value> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                assert!(status.success(), "{status}");
+                return self.lines();
+            }
+            if Instant::now() > deadline {
+                self.child.kill().unwrap();
+                panic!("goes on: {:?}", self.lines());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// Is at its wait once the stream has registered: the first line has come.
+fn streamed(bundle: &Bundle) -> Stream {
+    let stream = Stream::start(bundle, "50ms");
+    stream.wait_for("stats", 1);
+    stream
+}
+
+#[test]
+fn stats_tell_what_is_used_and_what_is_allowed() {
+    needs!(root, busybox);
+    let mut bundle =
+        Bundle::busybox("i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; echo x; exec sleep 60");
+    let resources = json!({
+        "memory": { "limit": 64 * MEBIBYTE },
+        "cpu": { "quota": 10000, "period": 100_000, "cpus": "0" },
+        "pids": { "limit": 20 },
+    });
+    for (field, value) in resources.as_object().unwrap() {
+        bundle.set(&format!("/linux/resources/{field}"), value.clone());
+    }
+    let mut parent = bundle.run_in_background();
+    while bundle.background_output().is_empty() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let data = stats(&bundle);
+    let number = |pointer: &str| data.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    assert_eq!(number("/memory/usage/limit"), 64 * MEBIBYTE, "{data}");
+    assert!(number("/memory/usage/usage") > 4096, "{data}");
+    assert!(number("/memory/usage/usage") < 64 * MEBIBYTE, "{data}");
+    assert!(
+        data["memory"]["raw"].as_object().unwrap().len() > 20,
+        "{data}"
+    );
+    assert_eq!(data["pids"], json!({ "current": 1, "limit": 20 }));
+    assert_eq!(data["cpuset"]["cpus"], json!([0]), "{data}");
+    // A shell that counts to 30000 is busy for more than a hundredth of a second, and less than ten.
+    let used = number("/cpu/usage/total");
+    assert!((10_000_000..10_000_000_000).contains(&used), "{data}");
+    assert!(number("/cpu/throttling/periods") > 0, "{data}");
+    assert!(number("/cpu/throttling/throttledPeriods") > 0, "{data}");
+    assert!(
+        number("/cpu/throttling/throttledTime") > 1_000_000,
+        "{data}"
+    );
+    for resource in ["cpu", "memory", "blkio"] {
+        let psi = &data[resource]["psi"];
+        assert!(psi["some"]["avg10"].is_f64(), "{resource}: {psi}");
+        assert!(psi["full"]["total"].is_u64(), "{resource}: {psi}");
+    }
+    assert_eq!(data["network_interfaces"], Value::Null);
+    bundle.kill("KILL").succeeded();
+    parent.wait().unwrap();
+}
+
+/// The type of each value by its path.
+fn shape(value: &Value, path: &str, found: &mut BTreeMap<String, &'static str>) {
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(n) if n.is_f64() => "float",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    found.insert(path.into(), kind);
+    match value {
+        Value::Array(list) => list
+            .iter()
+            .for_each(|v| shape(v, &format!("{path}/-"), found)),
+        Value::Object(map) => map
+            .iter()
+            .for_each(|(key, v)| shape(v, &format!("{path}/{key}"), found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn stats_have_the_keys_and_the_types_of_runcs() {
+    needs!(root, busybox, runc);
+    let mut bundle = Bundle::busybox(
+        "i=0; while [ $i -lt 9000 ]; do i=$((i+1)); done; echo x >/dev/shm/x; exec sleep 60",
+    );
+    bundle.set(
+        "/linux/resources/cpu",
+        json!({ "quota": 10000, "period": 50000, "cpus": "0" }),
+    );
+    bundle.set("/linux/resources/pids", json!({ "limit": 20 }));
+    let shape_of = |program: &OsStr| {
+        let call = |words: &[&str]| bundle.finish(bundle.command_of(program, words)).succeeded();
+        call(&["run", "--detach", &bundle.id]);
+        thread::sleep(Duration::from_millis(500));
+        let line = call(&["events", "--stats", &bundle.id]).stdout;
+        call(&["delete", "--force", &bundle.id]);
+        let mut found = BTreeMap::new();
+        shape(&serde_json::from_str(&line).unwrap(), "", &mut found);
+        found
+    };
+    let theirs = shape_of(OsStr::new("runc"));
+    let ours = shape_of(program());
+    for (path, kind) in &theirs {
+        assert_eq!(ours.get(path), Some(kind), "{path}");
+    }
+    // What an old runc lacks.
+    let newer = |path: &str| path.contains("/psi") || path.starts_with("/data/hugetlb/");
+    for path in ours.keys() {
+        assert!(theirs.contains_key(path) || newer(path), "{path}");
+    }
+}
+
+#[test]
+fn a_line_comes_after_each_interval_until_the_container_ends() {
+    needs!(root, busybox);
+    let bundle = Bundle::busybox("exec sleep 60");
+    bundle.create().succeeded();
+    let stream = Stream::start(&bundle, "50ms");
+    stream.wait_for("stats", 2);
+    bundle.start().succeeded();
+    stream.wait_for("stats", stream.lines().len() + 2);
+    bundle.call(&["pause", &bundle.id]).succeeded();
+    stream.wait_for("stats", stream.lines().len() + 2);
+    bundle.kill("KILL").succeeded();
+    let lines = stream.ends();
+    assert!(lines.iter().all(|l| l["type"] == "stats"), "{lines:?}");
+    assert!(lines.iter().all(|l| l["data"]["cpu"].is_object()));
+}
+
+#[test]
+fn a_long_interval_does_not_hold_the_end_up() {
+    needs!(root, busybox);
+    let bundle = Bundle::busybox("exec sleep 60");
+    bundle.create().succeeded();
+    let stream = Stream::start(&bundle, "1h");
+    thread::sleep(Duration::from_millis(200));
+    bundle.call(&["delete", "--force", &bundle.id]).succeeded();
+    assert_eq!(stream.ends(), Vec::<Value>::new());
+}
+
+#[test]
+fn running_out_of_memory_is_told_at_once_and_in_the_state_afterwards() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&["alloc-memory", "64"]);
+    let limit = json!({ "limit": 24 * MEBIBYTE, "swap": 24 * MEBIBYTE });
+    bundle.set("/linux/resources/memory", limit);
+    bundle.create().succeeded();
+    let stream = streamed(&bundle);
+    assert_eq!(bundle.state().get("oomKilled"), None);
+    bundle.start().succeeded();
+    let lines = stream.ends();
+    let oom = json!({ "type": "oom", "id": bundle.id });
+    assert!(lines.contains(&oom), "{lines:?}");
+    let state = bundle.wait_for_status("stopped");
+    assert_eq!(state["oomKilled"], true, "{state}");
+}
+
+#[test]
+fn a_container_that_outlives_a_shortage_tells_of_each() {
+    needs!(root, busybox);
+    // tail keeps what it has read, in search of the end of a line.
+    let script = "read x </dev/shm/go; tail /dev/zero; echo one; read x </dev/shm/go; tail /dev/zero; echo two; exec sleep 60";
+    let mut bundle = Bundle::busybox(&format!("mkfifo /dev/shm/go; {script}"));
+    let limit = json!({ "limit": 24 * MEBIBYTE, "swap": 24 * MEBIBYTE });
+    bundle.set("/linux/resources/memory", limit);
+    let mut parent = bundle.run_in_background();
+    let stream = streamed(&bundle);
+    for (n, word) in ["one", "two"].iter().enumerate() {
+        assert_eq!(stream.count("oom"), n);
+        let root = format!("/proc/{}/root", bundle.state()["pid"]);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !Path::new(&root).join("dev/shm/go").exists() {
+            assert!(
+                Instant::now() < deadline,
+                "the shell does not come to its pipe"
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+        std::fs::write(Path::new(&root).join("dev/shm/go"), "\n").unwrap();
+        stream.wait_for("oom", n + 1);
+        while !bundle.background_output().contains(word) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(bundle.state()["status"], "running");
+    }
+    bundle.kill("KILL").succeeded();
+    parent.wait().unwrap();
+    let lines = stream.ends();
+    assert_eq!(
+        lines.iter().filter(|l| l["type"] == "oom").count(),
+        2,
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn how_a_detached_container_ended_for_want_of_memory_is_written_down() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&["alloc-memory", "64"]);
+    let limit = json!({ "limit": 24 * MEBIBYTE, "swap": 24 * MEBIBYTE });
+    bundle.set("/linux/resources/memory", limit);
+    bundle.call(&["run", "--detach", &bundle.id]).succeeded();
+    assert_eq!(bundle.call(&["wait", &bundle.id]).stdout, "137\n");
+    let state = bundle.state();
+    assert_eq!(state["exit"]["oom"], true, "{state}");
+    assert_eq!(state["exit"]["signal"], 9);
+    assert_eq!(state["oomKilled"], true);
+}
+
+#[test]
+fn an_end_with_memory_to_spare_is_not_called_a_shortage() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&["alloc-memory", "4"]);
+    bundle.set("/linux/resources/memory", json!({ "limit": 64 * MEBIBYTE }));
+    bundle.create().succeeded();
+    let stream = streamed(&bundle);
+    bundle.start().succeeded();
+    let lines = stream.ends();
+    assert!(lines.iter().all(|l| l["type"] == "stats"), "{lines:?}");
+    let state = bundle.wait_for_status("stopped");
+    assert_eq!(state.get("oomKilled"), None);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_stream_quietly() {
+    needs!(root, busybox);
+    let bundle = Bundle::busybox("exec sleep 60");
+    bundle.create().succeeded();
+    let mut command = bundle.command(&["events", "--interval", "20ms", &bundle.id]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut first)
+        .unwrap();
+    assert!(first.starts_with("{\"type\":\"stats\""), "{first}");
+    assert!(child.wait().unwrap().success());
+    let mut said = String::new();
+    child.stderr.unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(said, "");
+}
+
+#[test]
+fn what_cannot_be_told_is_refused_in_runcs_words() {
+    needs!(root, busybox);
+    let bundle = Bundle::busybox("exit 0");
+    events(&bundle, &["--interval=0s"]).failed_with("container does not exist");
+    bundle.create().succeeded();
+    for interval in ["0", "0s", "-5s", "-1h"] {
+        events(&bundle, &[&format!("--interval={interval}"), "--stats"])
+            .failed_with("duration interval must be greater than 0");
+    }
+    events(&bundle, &["--interval", "5"])
+        .failed_with("invalid value \"5\" for flag -interval: parse error");
+    bundle.start().succeeded();
+    bundle.wait_for_status("stopped");
+    let stopped = format!("container with id {} is not running", bundle.id);
+    events(&bundle, &[]).failed_with(&stopped);
+    events(&bundle, &["--stats"]).failed_with(&stopped);
+}
+
+#[test]
+fn a_container_without_a_group_has_no_events() {
+    needs!(root, busybox);
+    let bundle = Bundle::busybox("exec sleep 60");
+    let create = ["--cgroup-manager", "disabled", "create", &bundle.id];
+    bundle.call(&create).succeeded();
+    events(&bundle, &["--stats"]).failed_with("has no cgroup of its own, and events needs one");
+}
