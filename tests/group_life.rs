@@ -129,17 +129,24 @@ fn groups_below_do_not_keep_a_container_alive() {
         cat d/cgroup.type; sleep 60";
     let bundle = of_root(script, WRITABLE, true);
     let mut running = bundle.run_in_background();
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while bundle.background_output() != "domain threaded\n" {
-        assert!(Instant::now() < deadline, "{}", bundle.background_output());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_for("its groups", || {
+        bundle.background_output() == "domain threaded\n"
+    });
     bundle.call(&["delete", "--force", &bundle.id]).succeeded();
     running.wait().unwrap();
 }
 
+#[track_caller]
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what} did not come about");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 fn storm() -> Bundle {
-    let mut bundle = Bundle::probe(&["fork-storm", "300", "4"]);
+    let mut bundle = Bundle::probe(&["fork-storm", "20", "4"]);
     bundle.set("/linux/resources/pids", json!({ "limit": 400 }));
     bundle
 }
@@ -148,12 +155,12 @@ fn storm() -> Bundle {
 #[track_caller]
 fn deleted_in_time(bundle: &Bundle) {
     let mut running = bundle.run_in_background();
-    let members = || {
-        std::thread::sleep(Duration::from_millis(200));
-        fs::read_to_string(bundle.group("pids").join("cgroup.procs")).unwrap()
-    };
-    let (some, others) = (members(), members());
-    assert!(some.lines().count() > 300 && some != others, "no storm");
+    let members = || fs::read_to_string(bundle.group("pids").join("cgroup.procs")).unwrap();
+    wait_for("the storm", || {
+        let some = members();
+        std::thread::sleep(Duration::from_millis(50));
+        some.lines().count() > 20 && some != members()
+    });
     let begun = Instant::now();
     bundle.call(&["delete", "--force", &bundle.id]).succeeded();
     let took = begun.elapsed();
