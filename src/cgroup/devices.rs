@@ -28,7 +28,7 @@ impl<T> DeviceGuard<T> {
         let guard = controller.map(Self::Controller).or(program);
         guard.ok_or(Error::NoController {
             field: FIELD,
-            controller: "devices",
+            controller: "devices".into(),
             version: "v1",
         })
     }

@@ -144,30 +144,23 @@ impl Directory {
         file.write(text.as_bytes()).map_err(errno).map(drop)
     }
 
-    /// Writes the value of a limit; `field` is what it has in config.json.
-    pub(super) fn set(
-        &self,
-        field: &'static str,
-        file: &'static str,
-        value: &str,
-    ) -> Result<(), Error> {
-        self.refused(field, file, value.into(), self.write(file, value))
-    }
-
     /// The result of a write of a limit, its error in words.
     pub(super) fn refused(
         &self,
         field: &'static str,
-        file: &'static str,
-        value: String,
+        file: &str,
+        value: &str,
         result: Result<(), Errno>,
     ) -> Result<(), Error> {
         match result {
             Ok(()) => Ok(()),
-            Err(Errno::ENOENT) => Err(Error::NoFile { field, file }),
+            Err(Errno::ENOENT) => Err(Error::NoFile {
+                field,
+                file: file.into(),
+            }),
             Err(errno) => Err(Error::Limit {
                 field,
-                value,
+                value: value.into(),
                 path: self.path.join(file),
                 errno,
             }),

@@ -16,15 +16,12 @@ pub enum Error {
     #[error("{field}: the {controller} controller is not available in cgroup {version} here")]
     NoController {
         field: &'static str,
-        controller: &'static str,
+        controller: String,
         version: &'static str,
     },
     /// A limit whose control file this kernel lacks.
     #[error("{field}: this kernel has no {file}")]
-    NoFile {
-        field: &'static str,
-        file: &'static str,
-    },
+    NoFile { field: &'static str, file: String },
     /// A limit that this version of cgroups does not know.
     #[error("{field}: {why}")]
     NotEnforceable {
@@ -35,7 +32,7 @@ pub enum Error {
     #[error("{field}: {} has processes of its own, so it cannot pass the {controller} controller on", path.display())]
     InternalProcess {
         field: &'static str,
-        controller: &'static str,
+        controller: String,
         path: PathBuf,
     },
     #[error("{}: the group above is threaded, so this one can have no processes", path.display())]
@@ -48,9 +45,24 @@ pub enum Error {
         path: PathBuf,
         errno: Errno,
     },
+    /// The kernel took the value and holds another, beyond what it is known to round.
+    #[error("{field}: asked for {asked:?}, but {} holds {held:?}", path.display())]
+    NotHeld {
+        field: &'static str,
+        asked: String,
+        held: String,
+        path: PathBuf,
+    },
+    /// A change of several limits that failed on the way, and could not be taken back whole.
+    #[error("{cause}; and what was changed before could not be taken back: {left}")]
+    HalfChanged { cause: Box<Error>, left: String },
     /// `checkBeforeUpdate`. The text is runc's.
-    #[error("rejecting memory limit {limit} < {used} in use")]
-    BelowUse { limit: u64, used: u64 },
+    #[error("rejecting {what} limit {limit} <= usage {used}")]
+    BelowUse {
+        what: &'static str,
+        limit: u64,
+        used: u64,
+    },
     #[error("linux.resources.devices: {act} the eBPF program: {}", reason(*errno))]
     DeviceProgram { act: &'static str, errno: Errno },
     #[error("linux.resources.devices: cgroup v1 cannot except {rule:?} from {wider:?}")]
@@ -82,6 +94,9 @@ fn reason(errno: Errno) -> String {
 impl Error {
     /// Whether the kernel said that we may not, rather than that it cannot be.
     pub fn is_refusal(&self) -> bool {
+        if let Self::HalfChanged { cause, .. } = self {
+            return cause.is_refusal();
+        }
         let (Self::Call { errno, .. }
         | Self::Limit { errno, .. }
         | Self::DeviceProgram { errno, .. }) = self

@@ -22,12 +22,11 @@ mod hierarchies;
 mod oom;
 mod removal;
 mod seat;
+mod settings;
 pub mod stats;
 mod unified;
 mod v1;
-mod v1_limits;
 mod v2;
-mod v2_limits;
 
 use std::fmt;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -135,7 +134,7 @@ pub fn place(
 /// Whether this process may have a program decide on devices ([`DeviceGuard::Program`]): loads one and
 /// lets go of it.
 pub fn try_device_program() -> Result<(), Error> {
-    v2_limits::load_devices(&[]).map(drop)
+    v2::devices::load(&[]).map(drop)
 }
 
 /// The groups at recorded `paths`. One that is gone is fine; a path that is no longer on a cgroup

@@ -1,5 +1,11 @@
 //! A container's groups on a host with v1 controllers, and in the v2 hierarchy beside them.
 
+mod block_io;
+mod devices;
+mod groups;
+mod limits;
+mod memory;
+
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::thread::sleep;
@@ -11,14 +17,14 @@ use nix::unistd::{Pid, Uid};
 use super::devices::DeviceGuard;
 use super::directory::Directory;
 use super::seat::Seat;
+use super::settings::{change_all, put_all};
 use super::stats::read_v1;
 use super::unified::{self, FREEZE_PATIENCE, kill_all, kill_each, value_of};
-use super::v1_limits::{self as limits, Controllers};
-use super::v2::V2;
-use super::v2_limits::set_devices;
+use super::v2::{self, V2};
 use super::{Error, Group, Hierarchies, Hierarchy, OomWatch, Stats};
 use crate::spec::Id;
-use crate::spec::limits::{GroupPath, Limits};
+use crate::spec::limits::{DeviceRule, GroupPath, Limits};
+use groups::Groups;
 
 /// Controllers in whose hierarchies every container has a group: they limit, count or guard.
 const ALWAYS: [&str; 5] = ["memory", "pids", "devices", "cpu", "cpuacct"];
@@ -26,6 +32,8 @@ const ALWAYS: [&str; 5] = ["memory", "pids", "devices", "cpu", "cpuacct"];
 #[derive(Debug)]
 pub(super) struct V1 {
     unified: Option<V2>,
+    /// Controllers that only the v2 hierarchy has; unknown after [`super::reopen`].
+    on_v2: String,
     seats: Vec<V1Seat>,
 }
 
@@ -62,9 +70,11 @@ impl V1 {
                 seat: Seat::below_own(hierarchy, path, id)?,
             })
         });
+        let on_v2 = groups::on_v2(unified)?;
         let unified = unified.map(|h| Seat::below_own(h, path, id)).transpose()?;
         Ok(Self {
             unified: unified.map(V2::new),
+            on_v2,
             seats: seats.collect::<Result<_, Error>>()?,
         })
     }
@@ -78,6 +88,7 @@ impl V1 {
         });
         Self {
             unified: unified.into_iter().next().map(V2::new),
+            on_v2: String::new(),
             seats: seats.collect(),
         }
     }
@@ -100,6 +111,20 @@ impl V1 {
     fn freezer(&self) -> Option<&Directory> {
         self.open_seats().find(|dir| dir.has("freezer.state"))
     }
+
+    /// Where it takes more than differences, nobody runs meanwhile: there is a moment when too much is
+    /// allowed, or too little.
+    fn change_devices(&self, group: &Directory, rules: &[DeviceRule]) -> Result<(), Error> {
+        if devices::change(group, rules)? {
+            return Ok(());
+        }
+        if self.is_frozen()? {
+            return devices::set(group, rules);
+        }
+        self.freeze()?;
+        let result = devices::set(group, rules);
+        result.and(self.thaw())
+    }
 }
 
 impl Group for V1 {
@@ -118,8 +143,9 @@ impl Group for V1 {
     }
 
     fn make(&mut self, limits: &Limits) -> Result<(), Error> {
+        let needs = groups::needs_of_v2(limits, self.unified.is_some(), &self.on_v2)?;
         if let Some(unified) = &mut self.unified {
-            unified.make_bare(&[])?;
+            unified.make_bare(&needs)?;
         }
         for one in &mut self.seats {
             let has_cpuset = one.has("cpuset");
@@ -128,36 +154,47 @@ impl Group for V1 {
                 _ => Ok(()),
             })?;
         }
-        let groups = self.seats.iter().filter_map(|s| {
-            let dir = s.seat.dir()?;
-            Some((s.controllers.as_slice(), dir))
-        });
-        let groups = Controllers::new(groups);
-        limits::apply(&groups, limits)?;
-        match DeviceGuard::choose(groups.get("devices"), self.unified())? {
-            DeviceGuard::Controller(group) => limits::set_devices(group, &limits.devices),
-            DeviceGuard::Program(group) => set_devices(group, &limits.devices),
+
+        let v1 = self.seats.iter();
+        let v1 = v1.filter_map(|s| Some((s.controllers.as_slice(), s.seat.dir()?)));
+        let groups = Groups {
+            v1: v1.collect(),
+            unified: self.unified(),
+            on_v2: &self.on_v2,
+        };
+        put_all(&groups.settings(limits)?)?;
+        match groups.device_guard()? {
+            DeviceGuard::Controller(group) => devices::set(group, &limits.devices),
+            DeviceGuard::Program(group) => v2::devices::set(group, &limits.devices),
         }
     }
 
     fn update(&self, limits: &Limits) -> Result<(), Error> {
         let hierarchies = Hierarchies::detect()?;
-        let mut groups = Vec::new();
-        for one in &self.seats {
-            let path = one.seat.path();
-            let on = hierarchies.all().find(|h| h.shows(&path));
-            groups.extend(on.map(|h| (h.controllers.as_slice(), one.seat.dir())));
+        let on_v2 = groups::on_v2(hierarchies.all().find(|h| h.controllers.is_empty()))?;
+        let needs = groups::needs_of_v2(limits, self.unified.is_some(), &on_v2)?;
+        if let Some(unified) = &self.unified {
+            unified.enable(&needs)?;
         }
-        let groups = groups.into_iter().filter_map(|(c, dir)| Some((c, dir?)));
-        let groups = Controllers::new(groups);
-        limits::apply(&groups, limits)?;
-        if limits.devices.is_empty() {
-            return Ok(());
-        }
-        match DeviceGuard::choose(groups.get("devices"), self.unified())? {
-            DeviceGuard::Controller(group) => limits::set_devices(group, &limits.devices),
-            DeviceGuard::Program(group) => set_devices(group, &limits.devices),
-        }
+
+        let v1 = self.seats.iter().filter_map(|s| {
+            let on = hierarchies.all().find(|h| h.shows(&s.seat.path()))?;
+            Some((on.controllers.as_slice(), s.seat.dir()?))
+        });
+        let groups = Groups {
+            v1: v1.collect(),
+            unified: self.unified(),
+            on_v2: &on_v2,
+        };
+        change_all(&groups.settings(limits)?, || {
+            if limits.devices.is_empty() {
+                return Ok(());
+            }
+            match groups.device_guard()? {
+                DeviceGuard::Controller(group) => self.change_devices(group, &limits.devices),
+                DeviceGuard::Program(group) => v2::devices::set(group, &limits.devices),
+            }
+        })
     }
 
     fn delegate(&self, _: Uid) -> Result<(), Error> {

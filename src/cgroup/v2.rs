@@ -1,5 +1,10 @@
 //! A container's group on a v2 host.
 
+mod block_io;
+pub(super) mod devices;
+pub(super) mod limits;
+pub(super) mod memory;
+
 use std::fs;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -9,10 +14,10 @@ use nix::unistd::{Pid, Uid};
 
 use super::directory::Directory;
 use super::seat::Seat;
+use super::settings::{Need, Setting, change_all, needs};
 use super::stats::read_v2;
 use super::unified::{freeze, is_frozen, kill_all, thaw, value_of};
-use super::v2_limits::{self as limits, Need};
-use super::{Error, Group, OomWatch, Stats};
+use super::{Error, Group, Hierarchies, OomWatch, Stats};
 use crate::spec::limits::Limits;
 
 /// What is given away where the kernel has no list (config-linux.md, "Cgroup ownership").
@@ -46,6 +51,36 @@ impl V2 {
     pub(super) fn dir(&self) -> Option<&Directory> {
         self.seat.dir()
     }
+
+    /// Has the groups above a live one enable what its new limits need.
+    pub(super) fn enable(&self, needs: &[Need]) -> Result<(), Error> {
+        let group = self.seat.must_be_there()?;
+        let enabled = group.text("cgroup.controllers")?;
+        if !needs.iter().any(|need| lacks(&enabled, need)) {
+            return Ok(());
+        }
+        let hierarchies = Hierarchies::detect()?;
+        let v2 = hierarchies.all().find(|h| h.controllers.is_empty());
+        let below = v2.and_then(|h| Some((h, group.path().strip_prefix(&h.mount_point).ok()?)));
+        let Some((v2, names)) = below else {
+            return needs.first().map_or(Ok(()), |n| Err(n.is_missing("v2")));
+        };
+        let mut above = Directory::open(&v2.mount_point)?;
+        for name in names {
+            let Some(at) = &above else {
+                break;
+            };
+            pass_on(at, needs)?;
+            above = at.below(name)?;
+        }
+        Ok(())
+    }
+
+    /// What sets `limits` beside what the group holds.
+    fn settings(&self, limits: &Limits) -> Result<Vec<Setting>, Error> {
+        let held = |_: &str, file: &str| self.dir()?.read(file).ok();
+        limits::settings(limits, |_| true, &held)
+    }
 }
 
 impl Group for V2 {
@@ -58,18 +93,23 @@ impl Group for V2 {
     }
 
     fn make(&mut self, limits: &Limits) -> Result<(), Error> {
-        let group = self.make_bare(&limits::needs(limits))?;
-        limits::apply(group, limits)?;
-        limits::set_devices(group, &limits.devices)
+        // Without its controllers the group has no files, which the settings look at.
+        self.make_bare(&needs(&self.settings(limits)?))?;
+        let settings = self.settings(limits)?;
+        let group = self.seat.must_be_there()?;
+        settings.iter().try_for_each(|s| s.put(group))?;
+        devices::set(group, &limits.devices)
     }
 
     fn update(&self, limits: &Limits) -> Result<(), Error> {
+        self.enable(&needs(&self.settings(limits)?))?;
         let group = self.seat.must_be_there()?;
-        limits::apply(group, limits)?;
-        if limits.devices.is_empty() {
-            return Ok(());
-        }
-        limits::set_devices(group, &limits.devices)
+        let settings = self.settings(limits)?.into_iter();
+        let settings: Vec<_> = settings.map(|s| (group, s)).collect();
+        change_all(&settings, || match limits.devices.is_empty() {
+            true => Ok(()),
+            false => devices::set(group, &limits.devices),
+        })
     }
 
     fn delegate(&self, uid: Uid) -> Result<(), Error> {
@@ -140,6 +180,10 @@ fn delegate(group: &Directory, uid: Uid) -> Result<(), Error> {
     files.lines().try_for_each(|file| group.give(file, uid))
 }
 
+fn lacks(controllers: &str, need: &Need) -> bool {
+    !controllers.split_whitespace().any(|c| c == need.controller)
+}
+
 /// Enables in `above` the controllers that groups below it need.
 fn pass_on(above: &Directory, needs: &[Need]) -> Result<(), Error> {
     const FILE: &str = "cgroup.subtree_control";
@@ -147,14 +191,13 @@ fn pass_on(above: &Directory, needs: &[Need]) -> Result<(), Error> {
         return Ok(());
     }
     let enabled = above.text(FILE)?;
-    let lacks = |text: &str, need: &Need| !text.split_whitespace().any(|c| c == need.controller);
     let missing: Vec<&Need> = needs.iter().filter(|n| lacks(&enabled, n)).collect();
     let Some(first) = missing.first() else {
         return Ok(());
     };
     let available = above.text("cgroup.controllers")?;
     if let Some(none) = missing.iter().find(|n| lacks(&available, n)) {
-        return Err(none.is_missing());
+        return Err(none.is_missing("v2"));
     }
     let command: Vec<String> = missing
         .iter()
@@ -166,7 +209,7 @@ fn pass_on(above: &Directory, needs: &[Need]) -> Result<(), Error> {
         // cgroups(7), "no internal processes".
         Err(Errno::EBUSY) => Err(Error::InternalProcess {
             field: first.field,
-            controller: first.controller,
+            controller: first.controller.clone(),
             path: above.path().into(),
         }),
         Err(errno) => Err(Error::Limit {

@@ -221,10 +221,10 @@ pub(super) struct Resources {
     pub cpu: Option<Object<oci::LinuxCpu>>,
     pub pids: Option<Object<Pids>>,
     #[serde(rename = "blockIO")]
-    pub block_io: Option<Object<oci::LinuxBlockIo>>,
+    pub block_io: Option<Object<BlockIo>>,
     pub hugepage_limits: Objects<HugepageLimit>,
-    pub network: Option<Object<oci::LinuxNetwork>>,
-    pub rdma: Option<HashMap<String, Object<oci::LinuxRdma>>>,
+    pub network: Option<Object<Network>>,
+    pub rdma: Option<BTreeMap<String, Object<Rdma>>>,
     pub unified: Option<BTreeMap<String, String>>,
 }
 
@@ -243,14 +243,63 @@ pub(super) struct Pids {
     pub limit: Option<i64>,
 }
 
+/// `oci_spec` takes arrays for the objects in these lists, and a missing number for 0.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BlockIo {
+    pub weight: Option<u16>,
+    pub leaf_weight: Option<u16>,
+    pub weight_device: Objects<WeightDevice>,
+    pub throttle_read_bps_device: Objects<ThrottleDevice>,
+    pub throttle_write_bps_device: Objects<ThrottleDevice>,
+    #[serde(rename = "throttleReadIOPSDevice")]
+    pub throttle_read_iops_device: Objects<ThrottleDevice>,
+    #[serde(rename = "throttleWriteIOPSDevice")]
+    pub throttle_write_iops_device: Objects<ThrottleDevice>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WeightDevice {
+    pub major: i64,
+    pub minor: i64,
+    pub weight: Option<u16>,
+    pub leaf_weight: Option<u16>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ThrottleDevice {
+    pub major: i64,
+    pub minor: i64,
+    pub rate: Option<u64>,
+}
+
 /// Unsigned in the schema, signed in `oci_spec`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct HugepageLimit {
-    #[serde(rename = "pageSize")]
-    _page_size: String,
-    #[serde(rename = "limit")]
-    _limit: u64,
+    pub page_size: String,
+    pub limit: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Network {
+    #[serde(rename = "classID")]
+    pub class_id: Option<u32>,
+    pub priorities: Objects<InterfacePriority>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct InterfacePriority {
+    pub name: String,
+    pub priority: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Rdma {
+    pub hca_handles: Option<u32>,
+    pub hca_objects: Option<u32>,
 }
 
 /// Unknown fields are no error (config.md, "Extensibility").

@@ -288,22 +288,6 @@ fn a_part_that_is_to_come_is_refused_by_its_path() {
         ("linux.intelRdt", r#"{"closID": "a"}"#),
         ("linux.memoryPolicy", r#"{"mode": "MPOL_LOCAL"}"#),
         ("linux.netDevices", r#"{"eth0": {}}"#),
-        ("linux.resources.blockIO", r#"{"weight": 10}"#),
-        (
-            "linux.resources.blockIO",
-            r#"{"throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 1}]}"#,
-        ),
-        (
-            "linux.resources.hugepageLimits",
-            r#"[{"pageSize": "2MB", "limit": 18446744073709551615}]"#,
-        ),
-        ("linux.resources.network", r#"{"classID": 1}"#),
-        (
-            "linux.resources.network",
-            r#"{"priorities": [{"name": "eth0", "priority": 1}]}"#,
-        ),
-        ("linux.resources.rdma", r#"{"mlx5_1": {}}"#),
-        ("linux.resources.unified", r#"{"memory.high": "1"}"#),
         (
             "mounts.1.uidMappings",
             r#"[{"containerID": 0, "hostID": 0, "size": 1}]"#,

@@ -1,7 +1,10 @@
 //! `linux.resources` and `linux.cgroupsPath`.
 
 use super::*;
-use crate::spec::limits::{Access, Cpu, DeviceKind, DeviceRule, GroupPath, Limits, Memory};
+use crate::spec::limits::{
+    Access, BlockIo, ControlFile, Cpu, DeviceKind, DeviceNumber, DeviceRule, DeviceWeight,
+    GroupPath, HugePages, Limits, Memory, Network, Priority, Rdma, Throttle, Throttled,
+};
 use crate::spec::units::{Bytes, Limit, Micros};
 
 fn limits(part: &str, json: &str) -> Limits {
@@ -301,4 +304,267 @@ fn an_update_is_the_resources_alone_and_its_faults_are_named_so() {
         let said = parse_resources(json.as_bytes()).unwrap_err().to_string();
         assert_eq!(said, fault);
     }
+}
+
+/// What is set in an object of `linux.resources` beside devices.
+fn set(json: &str) -> Vec<String> {
+    let mut limits = parse_resources(json.as_bytes()).unwrap();
+    limits.devices.clear();
+    let (is, unset) = (format!("{limits:#?}"), format!("{:#?}", Limits::default()));
+    let unset: Vec<&str> = unset.lines().collect();
+    let lines = is.lines().filter(|line| !unset.contains(line));
+    lines.map(|line| line.trim().into()).collect()
+}
+
+#[test]
+fn what_engines_write_for_nothing_is_nothing() {
+    for json in [
+        include_str!("../../../tests/documents/resources/docker.json"),
+        include_str!("../../../tests/documents/resources/docker-17.json"),
+    ] {
+        assert_eq!(set(json), [""; 0]);
+    }
+    let json = include_str!("../../../tests/documents/resources/ctr.json");
+    let limits = parse_resources(json.as_bytes()).unwrap();
+    assert_eq!(limits.cpu.shares, Some(1024));
+    assert_eq!(limits.pids, None);
+    let json = include_str!("../../../tests/documents/resources/podman.json");
+    let limits = parse_resources(json.as_bytes()).unwrap();
+    assert_eq!(limits.pids, Some(Limit::At(2048)));
+    assert_eq!((limits.memory, limits.cpu), Default::default());
+}
+
+#[test]
+fn what_engines_set_is_set() {
+    let at = |n| Some(Limit::At(Bytes(n)));
+    let read = |json: &str| parse_resources(json.as_bytes()).unwrap();
+    let device = DeviceNumber { major: 8, minor: 0 };
+
+    let docker = read(include_str!(
+        "../../../tests/documents/resources/docker-limited.json"
+    ));
+    assert_eq!(
+        (docker.memory.limit, docker.memory.swap),
+        (at(64 << 20), at(128 << 20))
+    );
+    assert!(!docker.memory.disable_oom_killer);
+    assert_eq!(docker.cpu.quota, Some(Limit::At(Micros(50_000))));
+    assert_eq!(docker.block_io.weight, Some(300));
+    assert_eq!(docker.block_io.throttles[0].device, device);
+
+    let update = read(include_str!(
+        "../../../tests/documents/resources/docker-update.json"
+    ));
+    assert_eq!((update.cpu, update.block_io), Default::default());
+    assert_eq!(update.memory.reservation, None);
+    assert_eq!(update.pids, Some(Limit::None));
+
+    let kubelet = read(include_str!(
+        "../../../tests/documents/resources/kubelet.json"
+    ));
+    assert_eq!(kubelet.huge_pages[0].limit, Bytes(0));
+    assert_eq!(kubelet.unified.len(), 2);
+
+    let cri = read(include_str!(
+        "../../../tests/documents/resources/cri-update.json"
+    ));
+    let memory = Memory {
+        limit: at(256 << 20),
+        ..Memory::default()
+    };
+    assert_eq!(cri.memory, memory);
+    assert_eq!(cri.cpu.quota, None);
+
+    let podman = read(include_str!(
+        "../../../tests/documents/resources/podman-limited.json"
+    ));
+    assert_eq!(podman.pids, Some(Limit::None));
+    assert_eq!(podman.block_io.weights[0].weight, Some(200));
+    assert_eq!(podman.block_io.throttles[0].rate, Limit::At(100));
+}
+
+#[test]
+fn block_devices_have_weights_and_rates() {
+    let json = r#"{"weight": 10, "leafWeight": 1000, "weightDevice": [{"major": 8, "minor": 0, "weight": 20},
+        {"major": 8, "minor": 1, "weight": 0}, {"major": 8, "minor": 2, "leafWeight": 30}],
+        "throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 5}],
+        "throttleWriteBpsDevice": [{"major": 8, "minor": 0}], "throttleReadIOPSDevice": null,
+        "throttleWriteIOPSDevice": [{"major": 8, "minor": 0, "rate": 0}]}"#;
+    let device = |minor| DeviceNumber { major: 8, minor };
+    let weight = |minor, weight, leaf_weight| DeviceWeight {
+        device: device(minor),
+        weight,
+        leaf_weight,
+    };
+    let rate = |what, rate| Throttle {
+        device: device(0),
+        what,
+        rate,
+    };
+    let expected = BlockIo {
+        weight: Some(10),
+        leaf_weight: Some(1000),
+        weights: vec![weight(0, Some(20), None), weight(2, None, Some(30))],
+        throttles: vec![
+            rate(Throttled::BytesRead, Limit::At(5)),
+            rate(Throttled::BytesWritten, Limit::None),
+            rate(Throttled::Writes, Limit::None),
+        ],
+    };
+    assert_eq!(limits("blockIO", json).block_io, expected);
+    refuses_limits(&[
+        (
+            "blockIO",
+            r#"{"weight": 9}"#,
+            "blockIO.weight: 9 is not from 10 to 1000",
+        ),
+        (
+            "blockIO",
+            r#"{"weightDevice": [{"major": 8, "minor": 0, "leafWeight": 1001}]}"#,
+            "blockIO.weightDevice[0].leafWeight: 1001 is not from 10 to 1000",
+        ),
+        (
+            "blockIO",
+            r#"{"throttleReadIOPSDevice": [{"major": -1, "minor": 0, "rate": 1}]}"#,
+            "blockIO.throttleReadIOPSDevice[0].major: -1 is no device number",
+        ),
+    ]);
+    for (json, place) in [
+        (r#"{"weight": 65536}"#, "blockIO.weight: line "),
+        (
+            r#"{"weightDevice": [[8, 0, 1]]}"#,
+            "blockIO.weightDevice: line ",
+        ),
+        (
+            r#"{"throttleReadBpsDevice": [{"major": 8, "rate": 1}]}"#,
+            "blockIO.throttleReadBpsDevice[0]: line ",
+        ),
+    ] {
+        let said = refused(&[("linux.resources.blockIO", json)]);
+        assert!(
+            said.starts_with(&format!("linux.resources.{place}")),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn huge_pages_have_sizes_of_the_kernel() {
+    let json =
+        r#"[{"pageSize": "2MB", "limit": 0}, {"pageSize": "64KB", "limit": 18446744073709551615}]"#;
+    let pages = |size: &str, limit| HugePages {
+        page_size: size.into(),
+        limit: Bytes(limit),
+    };
+    let expected = [pages("2MB", 0), pages("64KB", u64::MAX)];
+    assert_eq!(limits("hugepageLimits", json).huge_pages, expected);
+    for size in [
+        "", "MB", "2", "2mb", "02MB", "64kB", "2MB.max", "1TB", "-2MB", "2 MB",
+    ] {
+        let json = format!(r#"[{{"pageSize": "{size}", "limit": 1}}]"#);
+        let said = format!("hugepageLimits[0].pageSize: {size:?} is no size like 64KB, 2MB or 1GB");
+        refuses_limits(&[("hugepageLimits", &json, &said)]);
+    }
+}
+
+#[test]
+fn a_network_has_a_class_and_priorities() {
+    let json = r#"{"classID": 4294967295, "priorities": [{"name": "eth0", "priority": 0}]}"#;
+    let expected = Network {
+        class_id: Some(u32::MAX),
+        priorities: vec![Priority {
+            interface: "eth0".into(),
+            priority: 0,
+        }],
+    };
+    assert_eq!(limits("network", json).network, expected);
+    let json = r#"{"priorities": [{"name": "a 1\nb", "priority": 0}]}"#;
+    let said = r#"network.priorities[0].name: "a 1\nb" is no name of a device"#;
+    refuses_limits(&[("network", json, said)]);
+}
+
+#[test]
+fn rdma_limits_one_thing_at_least() {
+    let json = r#"{"mlx5_1": {"hcaHandles": 3}, "mlx4_0": {"hcaHandles": 0, "hcaObjects": 9}}"#;
+    let one = |device: &str, handles, objects| Rdma {
+        device: device.into(),
+        handles,
+        objects,
+    };
+    let expected = [
+        one("mlx4_0", Some(0), Some(9)),
+        one("mlx5_1", Some(3), None),
+    ];
+    assert_eq!(limits("rdma", json).rdma, expected);
+    refuses_limits(&[
+        (
+            "rdma",
+            r#"{"a": {}}"#,
+            "rdma.a: neither hcaHandles nor hcaObjects",
+        ),
+        (
+            "rdma",
+            r#"{"": {"hcaHandles": 1}}"#,
+            r#"rdma[""]: "" is no name of a device"#,
+        ),
+    ]);
+}
+
+#[test]
+fn unified_sets_files_of_the_group_and_pulls_no_levers() {
+    let json = r#"{"memory.high": "1", "hugetlb.2MB.rsvd.max": "0", "cgroup.max.depth": "3"}"#;
+    let found = limits("unified", json).unified;
+    let file = |name| ControlFile::new(name).unwrap();
+    assert_eq!(found[&file("memory.high")], "1");
+    assert_eq!(found.len(), 3);
+    assert_eq!(file("memory.high").controller(), Some("memory"));
+    assert_eq!(file("cgroup.max.depth").controller(), None);
+
+    let slashes = "must be a file name (no slashes)";
+    let form = "must be in the form CONTROLLER.PARAMETER";
+    for (name, at, said) in [
+        (
+            "../cpu.max",
+            r#"["../cpu.max"]"#,
+            format!("unified resource {:?} {slashes}", "../cpu.max"),
+        ),
+        (
+            "tasks",
+            ".tasks",
+            format!("unified resource {:?} {form}", "tasks"),
+        ),
+        (
+            ".max",
+            r#"[".max"]"#,
+            format!("unified resource {:?} {form}", ".max"),
+        ),
+        (
+            "..",
+            r#"[".."]"#,
+            format!("unified resource {:?} {form}", ".."),
+        ),
+        (
+            "a.b c",
+            r#"["a.b c"]"#,
+            format!("unified resource {:?} {form}", "a.b c"),
+        ),
+    ] {
+        let json = format!(r#"{{"{name}": "1"}}"#);
+        refuses_limits(&[("unified", &json, &format!("unified{at}: {said}"))]);
+    }
+    for name in [
+        "procs",
+        "threads",
+        "kill",
+        "freeze",
+        "type",
+        "subtree_control",
+    ] {
+        let json = format!(r#"{{"cgroup.{name}": "1"}}"#);
+        let said = refused(&[("linux.resources.unified", &json)]);
+        let end = "is no setting, but moves, stops or divides the processes of the group";
+        assert!(said.ends_with(end), "{said}");
+    }
+    let said = r#"unified["memory.max"]: no value"#;
+    refuses_limits(&[("unified", r#"{"memory.max": " "}"#, said)]);
 }

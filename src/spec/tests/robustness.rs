@@ -16,9 +16,6 @@ fn full() -> Value {
         ("process.apparmorProfile", ""),
         ("process.selinuxLabel", ""),
         ("linux.mountLabel", ""),
-        ("linux.resources.network", ""),
-        ("linux.resources.hugepageLimits", ""),
-        ("linux.resources.blockIO", ""),
     ] {
         change(&mut whole, path, json);
     }
@@ -35,7 +32,12 @@ fn the_example_of_the_specification_is_a_container() {
     assert_eq!(found.devices.len(), 2);
     assert_eq!(found.hooks.create_runtime.len(), 2);
     assert_eq!(found.sysctls.len(), 2);
-    assert_eq!(found.limits.devices.len(), 3);
+    let limits = &found.limits;
+    assert_eq!(limits.devices.len(), 3);
+    assert_eq!(limits.block_io.weights.len(), 2);
+    assert_eq!(limits.block_io.throttles.len(), 2);
+    assert_eq!(limits.network.priorities.len(), 2);
+    assert_eq!(limits.huge_pages.len(), 2);
     assert_eq!(found.seccomp.unwrap().rules.len(), 1);
 }
 

@@ -1,0 +1,57 @@
+//! The device rules of a v2 group: a program of ours beside those that others have attached.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+
+use crate::cgroup::Error;
+use crate::cgroup::device_program::compile;
+use crate::cgroup::directory::Directory;
+use crate::spec::limits::DeviceRule;
+use crate::sys::bpf;
+
+/// Lets the rules, in place of those before, decide about every device that the processes of `group`
+/// open or make. At no moment none decides.
+pub(crate) fn set(group: &Directory, rules: &[DeviceRule]) -> Result<(), Error> {
+    let program = load(rules)?;
+    let mut before = ours(group)?;
+    let attach = |replaced: Option<&OwnedFd>| {
+        let replaced = replaced.map(OwnedFd::as_fd);
+        bpf::attach_device_program(group.fd(), program.as_fd(), replaced)
+    };
+    match attach(before.last()) {
+        Ok(()) => drop(before.pop()),
+        // Before Linux 5.6: for a moment only what both allow is allowed.
+        Err(Errno::EINVAL) if !before.is_empty() => attach(None).map_err(fault("attach"))?,
+        Err(errno) => return Err(fault("attach")(errno)),
+    }
+    for one in before {
+        bpf::detach_device_program(group.fd(), one.as_fd()).map_err(fault("detach"))?;
+    }
+    Ok(())
+}
+
+/// Has the kernel check the program for the rules.
+pub(crate) fn load(rules: &[DeviceRule]) -> Result<OwnedFd, Error> {
+    bpf::load_device_program(&compile(rules)).map_err(fault("load"))
+}
+
+/// The programs on `group` that bear our name.
+fn ours(group: &Directory) -> Result<Vec<OwnedFd>, Error> {
+    let mut programs = Vec::new();
+    for id in bpf::device_programs(group.fd()).map_err(fault("find"))? {
+        match bpf::program_by_id(id) {
+            Ok(program) if bpf::is_ours(program.as_fd()).map_err(fault("look at"))? => {
+                programs.push(program);
+            }
+            // Another's, or gone since.
+            Ok(_) | Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(fault("open")(errno)),
+        }
+    }
+    Ok(programs)
+}
+
+fn fault(act: &'static str) -> impl Fn(Errno) -> Error {
+    move |errno| Error::DeviceProgram { act, errno }
+}
