@@ -197,6 +197,11 @@ fn devices_of_the_document() {
 }
 
 #[test]
+fn limits_of_every_kind() {
+    check("limits");
+}
+
+#[test]
 fn a_user_namespace() {
     check("user-namespace");
 }

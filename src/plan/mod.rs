@@ -5,6 +5,7 @@ mod devices;
 mod groups;
 mod home;
 pub mod host;
+mod limits;
 mod namespaces;
 mod outside;
 mod process;
