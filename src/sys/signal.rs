@@ -93,7 +93,13 @@ pub fn next(descriptor: BorrowedFd<'_>) -> Result<Option<i32>, Errno> {
 pub fn open_process(pid: Pid) -> Result<OwnedFd, Errno> {
     // SAFETY: takes only numbers.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
-    let fd = i32::try_from(super::checked(fd)?).map_err(|_| Errno::EMFILE)?;
+    // Older kernels (seen on 6.1) say EINVAL of a process that is reaped in this moment, as they do
+    // of a thread that is none by itself: its number is no process's any more.
+    let fd = super::checked(fd).map_err(|errno| match errno {
+        Errno::EINVAL => Errno::ESRCH,
+        other => other,
+    })?;
+    let fd = i32::try_from(fd).map_err(|_| Errno::EMFILE)?;
     // SAFETY: the call succeeded: the descriptor is new and ours.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
