@@ -62,7 +62,7 @@ impl Ground {
 
     fn made(limits: &Limits) -> Self {
         let mut ground = Self::named(&GroupPath::Default, limits);
-        ground.group.make(limits).unwrap();
+        ground.group.make(limits, None).unwrap();
         ground
     }
 
@@ -274,7 +274,7 @@ fn on_v2_a_program_decides_on_devices() {
         (with_a_device_allowed(), "No such device\nnull\n"),
     ] {
         let mut ground = Ground::in_v2(&limits);
-        ground.group.make(&limits).unwrap();
+        ground.group.make(&limits, None).unwrap();
         ground.run(OPEN_DEVICES);
         assert_eq!(ground.outcome().1, wanted);
     }
@@ -286,7 +286,7 @@ fn on_v2_a_limit_without_its_controller_names_both() {
     let mut limits = Limits::default();
     limits.memory.limit = Some(Limit::At(Bytes(64 << 20)));
     let mut ground = Ground::in_v2(&limits);
-    let text = ground.group.make(&limits).unwrap_err().to_string();
+    let text = ground.group.make(&limits, None).unwrap_err().to_string();
     let wanted = "linux.resources.memory.limit: the memory controller is not available in cgroup \
                   v2 here";
     assert_eq!(text, wanted);
@@ -323,7 +323,7 @@ fn a_later_command_finds_the_group_by_its_paths() {
     ground.run("tail /dev/zero");
     ground.outcome();
     let pid = ground.run("sleep 100");
-    let again = cgroup::reopen(&ground.group.paths()).unwrap();
+    let again = cgroup::reopen(&ground.group.paths(), None).unwrap();
     assert!(again.pids().unwrap().contains(&pid));
     assert!(again.oom_kills().unwrap() > 0);
     again.freeze().unwrap();
@@ -334,7 +334,7 @@ fn a_later_command_finds_the_group_by_its_paths() {
     }
     again.remove().unwrap();
 
-    let gone = cgroup::reopen(&ground.group.paths()).unwrap();
+    let gone = cgroup::reopen(&ground.group.paths(), None).unwrap();
     assert_eq!(gone.pids().unwrap(), []);
     assert!(!gone.is_frozen().unwrap());
     assert_eq!(gone.oom_kills().unwrap(), 0);
@@ -378,7 +378,7 @@ fn a_group_with_processes_is_refused_and_left_alone() {
     let mut second = first.second();
     for error in [
         second.check_unused().unwrap_err(),
-        second.make(&Limits::default()).unwrap_err(),
+        second.make(&Limits::default(), None).unwrap_err(),
     ] {
         let text = error.to_string();
         let wanted = "container's cgroup is not empty: 1 process(es) found";
@@ -397,11 +397,14 @@ fn an_empty_group_is_taken_over_unless_it_is_frozen() {
     let mut second = first.second();
     second.check_unused().unwrap();
     first.group.freeze().unwrap();
-    let text = second.make(&Limits::default()).unwrap_err().to_string();
+    let text = second
+        .make(&Limits::default(), None)
+        .unwrap_err()
+        .to_string();
     let wanted = "container's cgroup unexpectedly frozen";
     assert!(text.starts_with(wanted), "{text}");
     first.group.thaw().unwrap();
-    second.make(&Limits::default()).unwrap();
+    second.make(&Limits::default(), None).unwrap();
 }
 
 #[test]
@@ -410,7 +413,7 @@ fn a_path_that_is_no_group_is_not_touched() {
     let dir = harness::scratch("not-a-group");
     let inner = dir.join("group");
     fs::create_dir(&inner).unwrap();
-    let error = cgroup::reopen(std::slice::from_ref(&inner)).unwrap_err();
+    let error = cgroup::reopen(std::slice::from_ref(&inner), None).unwrap_err();
     assert!(matches!(error, Error::NotAGroup { .. }), "{error}");
     assert!(inner.exists());
     fs::remove_dir_all(dir).unwrap();
@@ -422,7 +425,7 @@ fn a_limit_that_the_kernel_refuses_names_its_field_and_value() {
     let mut limits = Limits::default();
     limits.cpu.cpus = Some("4000".into());
     let mut ground = Ground::named(&GroupPath::Default, &limits);
-    let text = ground.group.make(&limits).unwrap_err().to_string();
+    let text = ground.group.make(&limits, None).unwrap_err().to_string();
     assert!(
         text.starts_with("linux.resources.cpu.cpus: write \"4000\" to "),
         "{text}"
@@ -443,7 +446,7 @@ fn parts_of_a_path_are_made_on_the_way() {
         .as_os_str()
         .to_owned();
     let mut ground = Ground::named(&GroupPath::Absolute(path), &limits);
-    ground.group.make(&limits).unwrap();
+    ground.group.make(&limits, None).unwrap();
     ground.run("echo inside");
     assert_eq!(ground.outcome().1, "inside\n");
     let paths = ground.group.paths();

@@ -27,6 +27,7 @@ fn put(program: &Program, name: &str, end: End) {
         oci_version: "1.0.2".into(),
         annotations: BTreeMap::new(),
         group_paths: Vec::new(),
+        unit: None,
         hooks: LaterHooks::default(),
         exit: Some(Exit {
             end,

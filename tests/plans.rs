@@ -7,6 +7,7 @@
 use bulkhead::plan::host::{Groups, Hierarchy};
 use bulkhead::plan::{Ending, Host, Wishes, plan};
 use bulkhead::spec;
+use bulkhead::spec::unit::{Manager, Unit};
 use bulkhead::sys::identity::CapabilitySets;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -27,6 +28,7 @@ fn host(groups: Groups) -> Host {
         },
         has_kcore: true,
         groups,
+        unit: None,
     }
 }
 
@@ -163,6 +165,22 @@ fn a_host_without_groups_and_core() {
         ..host(Groups::Disabled)
     };
     check_on("no-groups", &host, &wishes());
+}
+
+#[test]
+fn a_group_that_systemd_makes() {
+    let host = Host {
+        unit: Some(Unit {
+            manager: Manager::System,
+            slice: "system.slice".into(),
+            name: "bulkhead-demo.scope".into(),
+        }),
+        ..host(Groups::V2 {
+            group: "/sys/fs/cgroup/system.slice/bulkhead-demo.scope".into(),
+            owned: true,
+        })
+    };
+    check_on("systemd", &host, &wishes());
 }
 
 #[test]

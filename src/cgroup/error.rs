@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use crate::sys::apart;
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The text is runc's, which callers match.
@@ -73,6 +75,20 @@ pub enum Error {
     /// Not a directory of a cgroup filesystem: nothing is read, written or removed there.
     #[error("{}: not on a cgroup filesystem", path.display())]
     NotAGroup { path: PathBuf },
+    #[error("--systemd-cgroup: systemd does not run here: there is no /run/systemd/system")]
+    NoSystemd,
+    /// What systemd said, or why it could not be asked.
+    #[error("{act} the systemd unit {unit}: {cause}")]
+    Unit {
+        act: &'static str,
+        unit: String,
+        cause: apart::Error,
+    },
+    #[error("the systemd unit {unit} is there already, and another's")]
+    UnitExists { unit: String },
+    /// An annotation `org.systemd.property.NAME`.
+    #[error("annotations: org.systemd.property.{name}: {why}")]
+    UnitProperty { name: String, why: String },
     #[error("no cgroup hierarchy is mounted at /sys/fs/cgroup or elsewhere")]
     NoHierarchy,
     /// A line of /proc that does not read as proc(5) and cgroups(7) say.

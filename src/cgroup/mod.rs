@@ -5,11 +5,14 @@
 //! place(&Hierarchies, &GroupPath, &Id, &Limits) -> Result<Box<dyn Group>, Error>
 //!                                names the container's groups; makes nothing
 //! group.paths()                  to be recorded before …
-//! group.make(limits)             … the directories exist, with their limits, empty
+//! group.make(limits, None)       … the directories exist, with their limits, empty
 //! group.entrance(), doors()      the first process goes in: by clone3, and then by writing
-//! reopen(&[PathBuf]) -> Result<Box<dyn Group>, Error>
+//! reopen(&[PathBuf], Option<&Unit>) -> Result<Box<dyn Group>, Error>
 //!                                a later command finds them by the recorded paths
 //! ```
+//!
+//! Where systemd makes the groups (`place_unit`), it makes them around a process: the first one waits
+//! at a gate, and then it is `group.make(limits, Some(pid))`.
 //!
 //! On a hybrid host the v1 controllers limit, and the v2 hierarchy still gives `cgroup.kill` and the
 //! freezer, so a container has a group in both.
@@ -24,10 +27,12 @@ mod removal;
 mod seat;
 mod settings;
 pub mod stats;
+mod systemd;
 mod unified;
 mod v1;
 mod v2;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -36,9 +41,11 @@ use nix::unistd::{Pid, Uid};
 
 use crate::spec::Id;
 use crate::spec::limits::{GroupPath, Limits};
+use crate::spec::unit::Unit;
 use directory::Directory;
 use seat::Seat;
 pub use stats::Stats;
+use systemd::Systemd;
 use v1::V1;
 use v2::V2;
 
@@ -58,9 +65,15 @@ pub trait Group: fmt::Debug {
     /// is recorded is killed and removed in the end.
     fn check_unused(&self) -> Result<(), Error>;
 
-    /// Makes the directories that are missing and sets the limits on the empty group. Refuses as
-    /// [`Group::check_unused`] does. On another error what was made is left for [`Group::remove`].
-    fn make(&mut self, limits: &Limits) -> Result<(), Error>;
+    /// The unit of systemd that the group is. It can be made only with a newcomer.
+    fn unit(&self) -> Option<&Unit> {
+        None
+    }
+
+    /// Makes the directories that are missing and sets the limits on the empty group, or on the one
+    /// with `newcomer` alone, who is moved in. Refuses as [`Group::check_unused`] does. On another
+    /// error what was made is left for [`Group::remove`].
+    fn make(&mut self, limits: &Limits, newcomer: Option<Pid>) -> Result<(), Error>;
 
     /// Sets the limits that are given on a group in use, and leaves the others as they are. Device
     /// rules replace those before; without any they stay.
@@ -131,15 +144,36 @@ pub fn place(
     })
 }
 
+/// Names the groups of `unit`, which systemd will make for container `id`; makes nothing. What the
+/// annotations ask of the unit (`org.systemd.property.NAME`) is checked here.
+pub fn place_unit(
+    hierarchies: &Hierarchies,
+    unit: Unit,
+    id: &Id,
+    limits: &Limits,
+    annotations: &BTreeMap<String, String>,
+) -> Result<Box<dyn Group>, Error> {
+    let group = Systemd::place(hierarchies, unit, id, limits, annotations)?;
+    Ok(Box::new(group))
+}
+
 /// Whether this process may have a program decide on devices ([`DeviceGuard::Program`]): loads one and
 /// lets go of it.
 pub fn try_device_program() -> Result<(), Error> {
     v2::devices::load(&[]).map(drop)
 }
 
-/// The groups at recorded `paths`. One that is gone is fine; a path that is no longer on a cgroup
-/// filesystem is [`Error::NotAGroup`].
-pub fn reopen(paths: &[PathBuf]) -> Result<Box<dyn Group>, Error> {
+/// The groups at recorded `paths`, and the unit that they are. One that is gone is fine; a path that
+/// is no longer on a cgroup filesystem is [`Error::NotAGroup`].
+pub fn reopen(paths: &[PathBuf], unit: Option<&Unit>) -> Result<Box<dyn Group>, Error> {
+    let group = reopen_paths(paths)?;
+    Ok(match unit {
+        Some(unit) => Box::new(Systemd::reopen(unit.clone(), group)),
+        None => group,
+    })
+}
+
+fn reopen_paths(paths: &[PathBuf]) -> Result<Box<dyn Group>, Error> {
     let mut seats = Vec::with_capacity(paths.len());
     for path in paths {
         seats.push(Seat::reopen(path)?);

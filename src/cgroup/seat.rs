@@ -4,6 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 
+use nix::unistd::Pid;
+
 use super::directory::Directory;
 use super::{Error, Hierarchy, removal, unified};
 use crate::spec::Id;
@@ -87,10 +89,11 @@ impl Seat {
             .ok_or_else(|| Error::call("open the group", self.path())(Errno::ENOENT))
     }
 
-    /// Makes what is missing of the path. `on_the_way(above, below)` is called for each step down
-    /// from the mount point, `below` being `None` before it is made.
+    /// Makes what is missing of the path, for nobody or for `newcomer`. `on_the_way(above, below)` is
+    /// called for each step down from the mount point, `below` being `None` before it is made.
     pub(super) fn make(
         &mut self,
+        newcomer: Option<Pid>,
         mut on_the_way: impl FnMut(&Directory, Option<&Directory>) -> Result<(), Error>,
     ) -> Result<&Directory, Error> {
         let root = Directory::open(&self.mount_point)?;
@@ -108,8 +111,10 @@ impl Seat {
             }
             (at, is_new) = (below, new);
         }
-        if !is_new {
-            refuse_members(&at)?;
+        match newcomer {
+            Some(pid) => take_in(&at, pid)?,
+            None if is_new => {}
+            None => refuse_members(&at)?,
         }
         Ok(self.dir.insert(at))
     }
@@ -128,6 +133,16 @@ impl Seat {
             None => Ok(()),
         }
     }
+}
+
+/// Moves the process in, if systemd has not yet done it.
+fn take_in(group: &Directory, pid: Pid) -> Result<(), Error> {
+    if group.all_pids()? == [pid] {
+        return Ok(());
+    }
+    refuse_members(group)?;
+    let fault = Error::call("move the process to", group.path());
+    group.write("cgroup.procs", &pid.to_string()).map_err(fault)
 }
 
 fn refuse_members(group: &Directory) -> Result<(), Error> {

@@ -264,7 +264,7 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
 }
 
 /// The members of a list like `0-3,7` or, of each 4 the first 2, `0-15:2/4` (cpuset(7)), in order.
-fn numbers(list: &str) -> Option<Vec<u32>> {
+pub(super) fn numbers(list: &str) -> Option<Vec<u32>> {
     let mut numbers = Vec::new();
     for part in list
         .trim()

@@ -10,12 +10,13 @@ mod bus;
 mod properties;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Pid, Uid};
 
-use super::{Error, Group, Hierarchies, place};
+use super::{Error, Group, Hierarchies, OomWatch, Stats, place, v1, v2};
 use crate::spec::Id;
 use crate::spec::limits::{GroupPath, Limits};
 use crate::spec::unit::{Manager, Unit};
@@ -82,9 +83,11 @@ impl Systemd {
         };
         let version = version()?;
         let mut properties = Properties::of_scope(&self.unit, &id, pid, version);
-        properties.put_limits(limits, version);
         properties.0.extend(wishes);
-        match bus::start(&self.unit, &properties).map_err(fault("start", &self.unit))? {
+        // The limits come when the group is there: which files it has decides on some of them.
+        let then = || self.told(limits, version);
+        let made = bus::start(&self.unit, &properties, then);
+        match made.map_err(fault("start", &self.unit))? {
             Made::New => Ok(()),
             Made::Not => {
                 let wishes = Vec::new();
@@ -93,6 +96,21 @@ impl Systemd {
                 Err(Error::UnitExists { unit })
             }
         }
+    }
+
+    /// What systemd is told of the limits. Those that cannot be set are told when they are written.
+    fn told(&self, limits: &Limits, version: Version) -> Properties {
+        let paths = self.inner.paths();
+        // No two hierarchies have a file of one name.
+        let held = |_: &str, file: &str| {
+            let read = |dir: &PathBuf| fs::read_to_string(dir.join(file)).ok();
+            paths.iter().find_map(read)
+        };
+        let settings = match version {
+            Version::V1 => v1::limits::settings(limits, |_| true, &held),
+            Version::V2 => v2::limits::settings(limits, |_| true, &held),
+        };
+        Properties::of_settings(&settings.unwrap_or_default(), &held)
     }
 
     /// A user may not load programs that guard devices. Nor may his container open what he may not,
@@ -145,8 +163,7 @@ impl Group for Systemd {
     }
 
     fn update(&self, limits: &Limits) -> Result<(), Error> {
-        let mut properties = Properties::default();
-        properties.put_limits(limits, version()?);
+        let properties = self.told(limits, version()?);
         bus::set(&self.unit, &properties).map_err(fault("set properties of", &self.unit))?;
         // Last: what is written to the group is exact.
         self.unguarded(self.inner.update(limits))
@@ -187,6 +204,14 @@ impl Group for Systemd {
 
     fn oom_kills(&self) -> Result<u64, Error> {
         self.inner.oom_kills()
+    }
+
+    fn watch_oom(&self) -> Result<Option<OomWatch<'_>>, Error> {
+        self.inner.watch_oom()
+    }
+
+    fn stats(&self) -> Result<Stats, Error> {
+        self.inner.stats()
     }
 
     fn remove(&self) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 mod block_io;
 mod devices;
 mod groups;
-mod limits;
+pub(super) mod limits;
 mod memory;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -142,14 +142,14 @@ impl Group for V1 {
         self.seats.iter().try_for_each(|s| s.seat.check_unused())
     }
 
-    fn make(&mut self, limits: &Limits) -> Result<(), Error> {
+    fn make(&mut self, limits: &Limits, newcomer: Option<Pid>) -> Result<(), Error> {
         let needs = groups::needs_of_v2(limits, self.unified.is_some(), &self.on_v2)?;
         if let Some(unified) = &mut self.unified {
-            unified.make_bare(&needs)?;
+            unified.make_bare(&needs, newcomer)?;
         }
         for one in &mut self.seats {
             let has_cpuset = one.has("cpuset");
-            one.seat.make(|above, below| match below {
+            one.seat.make(newcomer, |above, below| match below {
                 Some(below) if has_cpuset => limits::inherit_cpuset(above, below),
                 _ => Ok(()),
             })?;

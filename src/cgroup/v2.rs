@@ -33,9 +33,13 @@ impl V2 {
         Self { seat }
     }
 
-    /// The directory with `needs` enabled, and no limit set.
-    pub(super) fn make_bare(&mut self, needs: &[Need]) -> Result<&Directory, Error> {
-        let group = self.seat.make(|above, below| match below {
+    /// The directory with `needs` enabled, and no limit set; for nobody or for `newcomer`.
+    pub(super) fn make_bare(
+        &mut self,
+        needs: &[Need],
+        newcomer: Option<Pid>,
+    ) -> Result<&Directory, Error> {
+        let group = self.seat.make(newcomer, |above, below| match below {
             None => pass_on(above, needs),
             Some(_) => Ok(()),
         })?;
@@ -92,9 +96,9 @@ impl Group for V2 {
         self.seat.check_unused()
     }
 
-    fn make(&mut self, limits: &Limits) -> Result<(), Error> {
+    fn make(&mut self, limits: &Limits, newcomer: Option<Pid>) -> Result<(), Error> {
         // Without its controllers the group has no files, which the settings look at.
-        self.make_bare(&needs(&self.settings(limits)?))?;
+        self.make_bare(&needs(&self.settings(limits)?), newcomer)?;
         let settings = self.settings(limits)?;
         let group = self.seat.must_be_there()?;
         settings.iter().try_for_each(|s| s.put(group))?;

@@ -10,6 +10,7 @@ use log::LevelFilter;
 use super::context::{boolean, path};
 use super::log::{Format, Setting};
 use crate::container::GroupDriver;
+use crate::spec::unit::Manager;
 use crate::state::default_root;
 
 pub(super) fn declared() -> Vec<Arg> {
@@ -25,7 +26,8 @@ pub(super) fn declared() -> Vec<Arg> {
             "directory of the containers' records (default: /run/bulkhead, or \
              $XDG_RUNTIME_DIR/bulkhead for a user)",
         ),
-        boolean("systemd-cgroup").help("let systemd make groups; not supported yet"),
+        boolean("systemd-cgroup")
+            .help("have systemd make groups; linux.cgroupsPath is SLICE:PREFIX:NAME"),
         flag("cgroup-manager")
             .value_parser(PossibleValuesParser::new([
                 "cgroupfs", "systemd", "disabled",
@@ -104,21 +106,23 @@ pub(super) fn globals(matches: &ArgMatches) -> Result<Globals, Error> {
     if matches.contains_id("criu") {
         log::warn!("--criu is ignored: the criu program is looked up in PATH");
     }
+    let rootless = matches.get_one::<String>("rootless");
+    let rootless = rootless.and_then(|word| word.parse().ok());
+    let systemd = || GroupDriver::Systemd(Manager::of_caller(rootless));
     let groups = match matches
         .get_one::<String>("cgroup-manager")
         .map(String::as_str)
     {
-        Some("systemd") => GroupDriver::Systemd,
+        Some("systemd") => systemd(),
         Some("disabled") => GroupDriver::Disabled,
-        _ if matches.get_flag("systemd-cgroup") => GroupDriver::Systemd,
+        _ if matches.get_flag("systemd-cgroup") => systemd(),
         _ => GroupDriver::Auto,
     };
-    let rootless = matches.get_one::<String>("rootless");
     Ok(Globals {
         root,
         root_given: given.is_some(),
         groups,
-        rootless: rootless.and_then(|word| word.parse().ok()),
+        rootless,
     })
 }
 

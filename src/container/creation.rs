@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::unistd::Uid;
+use nix::unistd::{Pid, Uid};
 
 use super::draft::Draft;
 use super::hooks::{self, HookState};
@@ -68,12 +68,10 @@ impl Creation {
         }
         // On disk before it exists: `delete` can remove what a killed creation left.
         self.slot.save(&self.record)?;
-        if let Some(group) = &mut self.draft.group {
-            let made = group.make(&self.draft.container.limits);
+        // A unit of systemd is made when there is a process to make it around.
+        if !self.draft.plan.gates().any(|gate| gate == Gate::Grouped) {
+            let made = self.make_group(None);
             made.or_else(|fault| self.do_without_group(fault))?;
-        }
-        if let (Some(group), Some(uid)) = (&self.draft.group, self.draft.plan.birth.group_owner) {
-            group.delegate(Uid::from_raw(uid))?;
         }
 
         self.launch()?;
@@ -88,6 +86,17 @@ impl Creation {
             launched.outcome(&self.draft.plan)?;
         }
         Ok(())
+    }
+
+    fn make_group(&mut self, newcomer: Option<Pid>) -> Result<(), cgroup::Error> {
+        let Some(group) = &mut self.draft.group else {
+            return Ok(());
+        };
+        group.make(&self.draft.container.limits, newcomer)?;
+        match self.draft.plan.birth.group_owner {
+            Some(uid) => group.delegate(Uid::from_raw(uid)),
+            None => Ok(()),
+        }
     }
 
     /// Goes on after the group could not be made, if that can be; else it is an error.
@@ -136,6 +145,10 @@ impl Creation {
     fn attend(&mut self, gate: Gate) -> Result<(), Error> {
         let launched = self.launched()?;
         match gate {
+            Gate::Grouped => {
+                let pid = launched.pid;
+                self.make_group(Some(pid))?;
+            }
             Gate::Mapped => {
                 launched.map_ids(&self.draft.container.id_maps)?;
                 if let Some(score) = self.draft.plan.birth.oom_score {

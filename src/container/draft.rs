@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 
 use super::{Context, CreateOptions, Error, GroupDriver, host};
-use crate::cgroup::{Group, Hierarchies, place};
+use crate::cgroup::{Group, Hierarchies, place, place_unit};
 use crate::launch;
 use crate::plan::step::Step;
 use crate::plan::{Ending, Plan, Wishes, plan};
 use crate::spec::container::Namespace;
 use crate::spec::limits::GroupPath;
 use crate::spec::mounts::What;
+use crate::spec::unit::Unit;
 use crate::spec::{self, Container, Id};
 use crate::state::{Identity, LaterHooks, Phase, Record, Time, in_user_namespace};
 use crate::sys::path;
@@ -40,11 +41,6 @@ impl Draft {
         await_start: bool,
         ending: Ending,
     ) -> Result<Self, Error> {
-        if cx.groups == GroupDriver::Systemd {
-            return Err(Error::Unsupported(
-                "the systemd cgroup driver (--systemd-cgroup)",
-            ));
-        }
         check_preserved(options.preserve_fds)?;
         let bundle = options.bundle.canonicalize().map_err(|e| Error::Bundle {
             path: options.bundle.clone(),
@@ -106,6 +102,7 @@ impl Draft {
             .iter()
             .position(|step| matches!(step, Step::AwaitStart));
         let late = late.map_or(&[][..], |at| &self.plan.steps[at..]);
+        let group = self.group.as_ref();
         Record {
             version: crate::state::record::VERSION,
             id: self.wishes.id.clone(),
@@ -118,11 +115,8 @@ impl Draft {
             created: Time::now(),
             oci_version: self.container.oci_version.clone(),
             annotations: self.container.annotations.clone(),
-            group_paths: self
-                .group
-                .as_ref()
-                .map(|group| group.paths())
-                .unwrap_or_default(),
+            group_paths: group.map(|group| group.paths()).unwrap_or_default(),
+            unit: group.and_then(|group| group.unit()).cloned(),
             hooks: LaterHooks {
                 poststart: self.container.hooks.poststart.clone(),
                 poststop: self.container.hooks.poststop.clone(),
@@ -151,14 +145,17 @@ pub(super) fn plan_for(
         GroupDriver::Disabled => None,
         _ => Some(Hierarchies::detect()?),
     };
-    let group = match &hierarchies {
-        Some(hierarchies) if driver != GroupDriver::Disabled => Some(place(
-            hierarchies,
-            &container.group_path,
-            &wishes.id,
-            &container.limits,
-        )?),
-        _ => None,
+    let (id, limits) = (&wishes.id, &container.limits);
+    let group = match (&hierarchies, driver) {
+        (None, _) | (_, GroupDriver::Disabled) => None,
+        (Some(hierarchies), GroupDriver::Auto) => {
+            Some(place(hierarchies, &container.group_path, id, limits)?)
+        }
+        (Some(hierarchies), GroupDriver::Systemd(manager)) => {
+            let unit = Unit::new(&container.group_path, id, manager)?;
+            let annotations = &container.annotations;
+            Some(place_unit(hierarchies, unit, id, limits, annotations)?)
+        }
     };
     let host = host::probe(hierarchies.as_ref(), group.as_deref())?;
     Ok((group, plan(container, &host, wishes)?))

@@ -17,13 +17,17 @@ pub(super) fn probe(
         capabilities: identity::capabilities().map_err(call("ask for the own capabilities"))?,
         has_kcore: Path::new("/proc/kcore").exists(),
         groups: match hierarchies {
-            Some(hierarchies) => shown(hierarchies, &group.map(Group::paths).unwrap_or_default()),
+            Some(hierarchies) => shown(hierarchies, group),
             None => Groups::Disabled,
         },
+        unit: group.and_then(Group::unit).cloned(),
     })
 }
 
-fn shown(hierarchies: &Hierarchies, paths: &[PathBuf]) -> Groups {
+fn shown(hierarchies: &Hierarchies, group: Option<&dyn Group>) -> Groups {
+    let paths = group.map(Group::paths).unwrap_or_default();
+    // Where systemd makes the groups, we move the process in.
+    let is_unit = group.is_some_and(|group| group.unit().is_some());
     // The container's directory in a hierarchy, or the runtime's own, where it stays.
     let found_in = |hierarchy: &Hierarchy| {
         let is_in = |path: &&PathBuf| path.starts_with(&hierarchy.mount_point);
@@ -40,9 +44,10 @@ fn shown(hierarchies: &Hierarchies, paths: &[PathBuf]) -> Groups {
         Hierarchies::V1 { controllers, .. } => Groups::V1 {
             hierarchies: controllers.iter().map(|h| show(h, found_in(h))).collect(),
             links: controllers.iter().flat_map(links).collect(),
-            has_doors: paths
-                .iter()
-                .any(|p| controllers.iter().any(|h| p.starts_with(&h.mount_point))),
+            has_doors: !is_unit
+                && paths
+                    .iter()
+                    .any(|p| controllers.iter().any(|h| p.starts_with(&h.mount_point))),
         },
     }
 }

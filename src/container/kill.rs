@@ -78,7 +78,7 @@ pub(super) fn group(record: &Record) -> Result<Option<Box<dyn Group>>, Error> {
     if record.group_paths.is_empty() {
         return Ok(None);
     }
-    Ok(Some(reopen(&record.group_paths)?))
+    Ok(Some(reopen(&record.group_paths, record.unit.as_ref())?))
 }
 
 /// The same for a command that can do nothing without one.

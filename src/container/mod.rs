@@ -30,6 +30,7 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 
 use crate::launch::fault::reason;
+use crate::spec::unit::Manager;
 use crate::{cgroup, launch, plan, spec, state as records};
 
 pub use create::create;
@@ -64,8 +65,8 @@ pub enum GroupDriver {
     Auto,
     /// Nobody: the container stays in the caller's group.
     Disabled,
-    /// systemd does.
-    Systemd,
+    /// systemd does, the host's or the user's.
+    Systemd(Manager),
 }
 
 /// How `create` and `run` are told to make a container.

@@ -148,7 +148,7 @@ fn is_frozen(record: &Record) -> Result<bool, Error> {
     if record.group_paths.is_empty() {
         return Ok(false);
     }
-    Ok(reopen(&record.group_paths)?.is_frozen()?)
+    Ok(reopen(&record.group_paths, record.unit.as_ref())?.is_frozen()?)
 }
 
 pub(super) fn read_process(source: std::io::Error) -> Error {

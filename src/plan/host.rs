@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::spec::unit::Unit;
 use crate::sys::identity::CapabilitySets;
 
 /// Facts, found once.
@@ -14,6 +15,8 @@ pub struct Host {
     /// Whether there is a /proc/kcore for /dev/core to name.
     pub has_kcore: bool,
     pub groups: Groups,
+    /// The unit that systemd will make around the process; then the groups are the unit's.
+    pub unit: Option<Unit>,
 }
 
 /// What a mount of type `cgroup` shows in a container.

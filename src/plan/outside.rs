@@ -5,9 +5,11 @@ use super::host::{Groups, Host};
 use super::limits;
 use crate::spec::Container;
 use crate::spec::container::Hook;
+use crate::spec::unit::{Manager, Unit};
 
 pub(super) fn lines(container: &Container, host: &Host) -> Vec<String> {
-    let mut lines = groups(&host.groups);
+    let mut lines: Vec<String> = host.unit.iter().map(unit).collect();
+    lines.extend(groups(&host.groups));
     if !matches!(host.groups, Groups::Disabled) {
         lines.extend(limits::lines(&container.limits));
     }
@@ -46,6 +48,15 @@ fn hook_lines<'a>(
             hook.path.display()
         )
     })
+}
+
+fn unit(unit: &Unit) -> String {
+    let whose = match unit.manager {
+        Manager::System => "systemd",
+        Manager::User => "the user's systemd",
+    };
+    let Unit { name, slice, .. } = unit;
+    format!("have {whose} make the unit {name} in {slice} around the process")
 }
 
 fn groups(groups: &Groups) -> Vec<String> {

@@ -183,6 +183,8 @@ pub fn kinds(bits: u64) -> impl Iterator<Item = &'static str> {
 /// Where the child waits until the runtime has done its part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
+    /// systemd has made the container's group around the process.
+    Grouped,
     /// The id maps of the new user namespace are written.
     Mapped,
     /// The hooks of the runtime's side have run.
@@ -204,7 +206,7 @@ impl Gate {
     }
 
     pub fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Mapped, Self::Hooked, Self::Recorded]
+        [Self::Grouped, Self::Mapped, Self::Hooked, Self::Recorded]
             .into_iter()
             .find(|gate| gate.byte() == byte)
     }

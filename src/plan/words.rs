@@ -26,6 +26,7 @@ impl Display for Step {
                 )
             }
             Self::Gate(gate) => f.write_str(match gate {
+                Gate::Grouped => "wait for systemd to make the group",
                 Gate::Mapped => "wait for the id maps",
                 Gate::Hooked => "wait for the hooks of the runtime's side",
                 Gate::Recorded => "wait for the record",

@@ -1,12 +1,14 @@
 //! `linux.cgroupsPath` as the systemd driver reads it: `SLICE:PREFIX:NAME`.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
+use super::error::{At, Error};
 use super::limits::GroupPath;
 use super::units::Id;
+use crate::sys::process;
 
 /// The unit that systemd keeps a container in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,10 +30,20 @@ pub enum Manager {
     User,
 }
 
+impl Manager {
+    /// Whose systemd the caller is to ask. Root of a user namespace is the user that he is outside.
+    /// `rootless` is what the caller was told to be, if he was.
+    pub fn of_caller(rootless: Option<bool>) -> Self {
+        if rootless.unwrap_or_else(|| process::outer_uid() != 0) {
+            Self::User
+        } else {
+            Self::System
+        }
+    }
+}
+
 /// The longest name of a unit (unit-name.h: UNIT_NAME_MAX, with its NUL).
 const LONGEST: usize = 255;
-
-const FIELD: &str = "linux.cgroupsPath";
 
 impl Unit {
     /// The unit for the container `id`. A part that is empty is chosen: the slice by the manager, the
@@ -50,7 +62,7 @@ impl Unit {
         let name = if name.is_empty() { id.as_str() } else { name };
         // A slice holds no processes of its own on v2, so it cannot hold a container.
         if name.ends_with(".slice") {
-            return Err(fault(format!(
+            return Err(fault(format_args!(
                 "{name:?} is a slice, and a container lives in a scope"
             )));
         }
@@ -82,11 +94,8 @@ impl Unit {
     }
 }
 
-fn fault(reason: String) -> Error {
-    Error::Value {
-        at: FIELD.into(),
-        reason,
-    }
+fn fault(reason: impl fmt::Display) -> Error {
+    At::Top.key("linux").key("cgroupsPath").fault(reason)
 }
 
 fn three(path: &str) -> Result<(&str, &str, &str), Error> {
@@ -94,7 +103,7 @@ fn three(path: &str) -> Result<(&str, &str, &str), Error> {
     match parts[..] {
         [slice, prefix, name] => Ok((slice, prefix, name)),
         // The text is runc's.
-        _ => Err(fault(format!(
+        _ => Err(fault(format_args!(
             "expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got \
              {path:?} instead"
         ))),
@@ -108,20 +117,20 @@ fn check_slice(slice: &str) -> Result<(), Error> {
     if stem == "-" || !stem.is_empty() && stem.split('-').all(|part| !part.is_empty()) {
         return Ok(());
     }
-    Err(fault(format!("{slice:?} is no name of a slice")))
+    Err(fault(format_args!("{slice:?} is no name of a slice")))
 }
 
 /// systemd.unit(5): letters, digits and `:-_.\`; an `@` would make it an instance of a template.
 fn check_name(unit: &str) -> Result<(), Error> {
     if unit.len() > LONGEST {
-        return Err(fault(format!(
+        return Err(fault(format_args!(
             "the unit {unit:?} has {} bytes, and systemd takes {LONGEST} at most",
             unit.len()
         )));
     }
     let wrong = |c: &char| !c.is_ascii_alphanumeric() && !"-_.\\".contains(*c);
     match unit.chars().find(wrong) {
-        Some(other) => Err(fault(format!(
+        Some(other) => Err(fault(format_args!(
             "the unit {unit:?} has {other:?} in its name, and systemd takes letters, digits and \
              -_.\\ there"
         ))),

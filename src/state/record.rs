@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::time::Time;
 use crate::spec::Id;
 use crate::spec::container::Hook;
+use crate::spec::unit::Unit;
 use crate::sys::process;
 
 /// The layout of [`Record`] that this program writes and reads.
@@ -42,6 +43,9 @@ pub struct Record {
     /// The container's own groups, one in each hierarchy, absolute.
     #[serde(default)]
     pub group_paths: Vec<PathBuf>,
+    /// The unit of systemd that they are: a command need not be told of the driver again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
     #[serde(default)]
     pub hooks: LaterHooks,
     /// How the container ended, once somebody saw it.

@@ -1,6 +1,6 @@
 //! What the kernel says of a process by its number (proc_pid_stat(5)).
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 
 /// Two fields of `/proc/PID/stat`.
@@ -43,6 +43,24 @@ pub fn start_time(pid: i32) -> io::Result<Option<u64>> {
     Ok(stat(pid)?.map(|s| s.start_time))
 }
 
+/// This process's effective user as the user namespace above ours knows it: in the first one itself.
+pub fn outer_uid() -> u32 {
+    let own = nix::unistd::geteuid().as_raw();
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    mapped(&map, own).unwrap_or(own)
+}
+
+/// By lines of `inside outside count` (user_namespaces(7)).
+fn mapped(map: &str, inside: u32) -> Option<u32> {
+    map.lines().find_map(|line| {
+        let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
+        let mut next = || numbers.next()?.ok();
+        let (first, outside, count) = (next()?, next()?, next()?);
+        let offset = inside.checked_sub(first).filter(|n| *n < count)?;
+        outside.checked_add(offset)
+    })
+}
+
 /// The second field is the name in parentheses, and a name may hold anything, parentheses and
 /// line ends included: what follows the last `)` is the third field.
 fn parse(text: &[u8]) -> Option<Stat> {
@@ -77,6 +95,16 @@ mod tests {
         assert_eq!(start_time(own).unwrap(), Some(first));
         assert!(!stat(own).unwrap().unwrap().is_dead());
         assert_eq!(stat(i32::MAX).unwrap(), None);
+    }
+
+    #[test]
+    fn a_user_is_found_in_the_map_of_the_namespace() {
+        let map = "         0       1000          1\n         1     100000      65536\n";
+        for (inside, outside) in [(0, Some(1000)), (1, Some(100_000)), (33, Some(100_032))] {
+            assert_eq!(mapped(map, inside), outside);
+        }
+        assert_eq!(mapped(map, 65537), None);
+        assert_eq!(mapped("0 0 4294967295\n", 7), Some(7));
     }
 
     #[test]

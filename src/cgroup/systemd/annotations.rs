@@ -15,7 +15,9 @@ const PREFIX: &str = "org.systemd.property.";
 const OURS: [&str; 4] = ["PIDs", "PIDFDs", "Slice", "Delegate"];
 
 pub(super) fn wishes(annotations: &BTreeMap<String, String>) -> Result<Vec<Property>, Error> {
-    let asked = annotations.iter().filter_map(|(key, text)| Some((key.strip_prefix(PREFIX)?, text)));
+    let asked = annotations
+        .iter()
+        .filter_map(|(key, text)| Some((key.strip_prefix(PREFIX)?, text)));
     asked.map(|(name, text)| wish(name, text)).collect()
 }
 
@@ -25,7 +27,9 @@ fn wish(name: &str, text: &str) -> Result<Property, Error> {
         why,
     };
     if name.len() < 3 || !name.chars().all(|c| c.is_ascii_alphabetic()) {
-        return Err(fault("a property has a name of three letters or more".into()));
+        return Err(fault(
+            "a property has a name of three letters or more".into(),
+        ));
     }
     if OURS.contains(&name) {
         return Err(fault("it is set by the runtime alone".into()));
@@ -39,7 +43,8 @@ fn wish(name: &str, text: &str) -> Result<Property, Error> {
         return Ok(property(name.into(), value));
     };
     // As systemd's own unit files have it; over D-Bus such a property counts microseconds.
-    let micros = micros(&value).ok_or_else(|| fault(format!("{text:?} is no number of seconds")))?;
+    let micros =
+        micros(&value).ok_or_else(|| fault(format!("{text:?} is no number of seconds")))?;
     Ok(property(format!("{stem}USec"), micros.into()))
 }
 
@@ -54,7 +59,8 @@ fn property(name: String, value: Value<'static>) -> Property {
 /// `TimeoutStop` of `TimeoutStopSec`.
 fn seconds(name: &str) -> Option<&str> {
     let stem = name.strip_suffix("Sec")?;
-    stem.ends_with(|c: char| c.is_ascii_lowercase()).then_some(stem)
+    stem.ends_with(|c: char| c.is_ascii_lowercase())
+        .then_some(stem)
 }
 
 fn micros(seconds: &Value<'_>) -> Option<u64> {
@@ -62,9 +68,15 @@ fn micros(seconds: &Value<'_>) -> Option<u64> {
         Value::F64(n) => n,
         Value::I32(n) => f64::from(n),
         Value::U32(n) => f64::from(n),
-        #[allow(clippy::cast_precision_loss, reason = "microseconds of a few years are exact")]
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "microseconds of a few years are exact"
+        )]
         Value::U64(n) => n as f64,
-        #[allow(clippy::cast_precision_loss, reason = "microseconds of a few years are exact")]
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "microseconds of a few years are exact"
+        )]
         Value::I64(n) => n as f64,
         _ => return None,
     };
@@ -80,7 +92,10 @@ fn micros(seconds: &Value<'_>) -> Option<u64> {
 /// The part of GVariant's text form that properties of units are made of: a word for a type may stand
 /// before a number; a number without one is an int32, or a double if it has a point.
 fn value(text: &str) -> Option<Value<'static>> {
-    if let Some(list) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+    if let Some(list) = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+    {
         return strings(list).map(Value::from);
     }
     if text.starts_with(['\'', '"']) {
@@ -168,8 +183,17 @@ mod tests {
             assert_eq!(value(text), Some(wanted), "{text}");
         }
         for text in [
-            "", "word", "'open", "'a' b", "5000000000", "uint64 -1", "byte 256", "['a' 'b']", "[1]",
-            "inf.", r"'\x41'",
+            "",
+            "word",
+            "'open",
+            "'a' b",
+            "5000000000",
+            "uint64 -1",
+            "byte 256",
+            "['a' 'b']",
+            "[1]",
+            "inf.",
+            r"'\x41'",
         ] {
             assert_eq!(value(text), None, "{text}");
         }
@@ -177,13 +201,20 @@ mod tests {
 
     #[test]
     fn seconds_become_microseconds() {
-        for (text, wanted) in [("5", 5_000_000u64), ("uint64 2", 2_000_000), ("0.25", 250_000)] {
+        for (text, wanted) in [
+            ("5", 5_000_000u64),
+            ("uint64 2", 2_000_000),
+            ("0.25", 250_000),
+        ] {
             let found = wish("TimeoutStopSec", text).unwrap();
             assert_eq!(found.name, "TimeoutStopUSec");
             assert_eq!(found.value, Value::from(wanted), "{text}");
         }
         // Not of that kind.
-        assert_eq!(wish("CPUQuotaPerSecUSec", "uint64 5").unwrap().name, "CPUQuotaPerSecUSec");
+        assert_eq!(
+            wish("CPUQuotaPerSecUSec", "uint64 5").unwrap().name,
+            "CPUQuotaPerSecUSec"
+        );
         for text in ["'5'", "-1", "true"] {
             assert!(wish("TimeoutStopSec", text).is_err(), "{text}");
         }

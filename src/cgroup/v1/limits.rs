@@ -14,7 +14,7 @@ use crate::spec::units::{Bytes, Limit, Micros};
 
 /// What sets `limits`, as far as they are of controllers that are wanted of v1, in the order in which
 /// it has to be written.
-pub(super) fn settings(
+pub(in crate::cgroup) fn settings(
     limits: &Limits,
     wanted: impl Fn(&str) -> bool,
     held: Held<'_>,

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::spec::container::Hook;
+use crate::spec::unit::{Manager, Unit};
 use crate::state::{End, Exit, Identity, LaterHooks, Phase, Time};
 
 fn store() -> (TempDir, Store) {
@@ -42,6 +43,11 @@ fn record(name: &str) -> Record {
         oci_version: "1.2.0".into(),
         annotations: BTreeMap::from([("k\n\"".into(), "v".into())]),
         group_paths: vec!["/sys/fs/cgroup/x".into()],
+        unit: Some(Unit {
+            manager: Manager::User,
+            slice: "user.slice".into(),
+            name: "bulkhead-x.scope".into(),
+        }),
         hooks: LaterHooks {
             poststart: Vec::new(),
             poststop: vec![Hook {

@@ -1,0 +1,266 @@
+//! Talking to a systemd manager over D-Bus (org.freedesktop.systemd1(5)).
+//!
+//! By zbus itself, not by the client that cgroups-rs has around it: that one knows only the system's
+//! manager, does not wait for the end of a job, and takes every error of the bus for a unit that is
+//! not there. zbus starts threads, so each conversation is held in a child of its own
+//! ([`crate::sys::apart`]).
+
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::PathBuf;
+use std::time::Duration;
+use std::{env, io};
+
+use nix::errno::Errno;
+use serde::Serialize;
+use zbus::address::Address;
+use zbus::address::transport::{Transport, UnixSocket};
+use zbus::blocking::{Connection, MessageIterator, connection};
+use zbus::message::{Message, Type};
+use zbus::zvariant::{DynamicType, OwnedObjectPath, OwnedValue, Value};
+use zbus::{Error, MatchRule};
+
+use super::properties::{Properties, Property};
+use crate::spec::unit::{Manager, Unit};
+use crate::sys::apart::{self, apart};
+use crate::sys::{process, reason};
+
+/// How long a job of systemd may take, as long as runc waits.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const SYSTEMD: &str = "org.freedesktop.systemd1";
+const PATH: &str = "/org/freedesktop/systemd1";
+const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+
+/// What became of a unit that was to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    New,
+    /// One of that name was there.
+    Not,
+}
+
+/// Makes the unit, with processes in it, waits until it is there, and sets what `then` gives.
+pub(super) fn start(
+    unit: &Unit,
+    properties: &Properties,
+    then: impl FnOnce() -> Properties,
+) -> Result<Made, apart::Error> {
+    const NOT: &str = "not";
+    let answer = converse(unit.manager, |bus| {
+        let version = bus.version()?;
+        let listed: Vec<_> = properties.for_version(version).collect();
+        let auxiliary: [(&str, Vec<(&str, &Value<'_>)>); 0] = [];
+        let body = (&*unit.name, "replace", listed, &auxiliary[..]);
+        let start = || match bus.job("StartTransientUnit", &body) {
+            Err(e) if is(&e, "UnitExists") => Ok(NOT),
+            result => result.map(|()| ""),
+        };
+        if start()? == NOT {
+            // Perhaps one that has failed and is kept to be looked at: it is let go of.
+            bus.forget(unit)?;
+            if start()? == NOT {
+                return Ok(NOT);
+            }
+        }
+        bus.set(unit, &then(), version)?;
+        Ok("")
+    })?;
+    Ok(if answer == NOT { Made::Not } else { Made::New })
+}
+
+/// Sets properties of a unit that is there, for as long as it is.
+pub(super) fn set(unit: &Unit, properties: &Properties) -> Result<(), apart::Error> {
+    converse(unit.manager, |bus| {
+        let version = bus.version()?;
+        bus.set(unit, properties, version).map(|()| "")
+    })
+    .map(drop)
+}
+
+/// Ends the unit and all that is in it, and waits for that. One that is gone is fine; one that lies in
+/// another slice is somebody else's, and stays.
+pub(super) fn stop(unit: &Unit) -> Result<(), apart::Error> {
+    converse(unit.manager, |bus| {
+        let path: OwnedObjectPath = match bus.call("GetUnit", &(&*unit.name,)) {
+            Err(e) if is(&e, "NoSuchUnit") => return Ok(""),
+            answer => answer?.body().deserialize()?,
+        };
+        if bus.property(&path, "org.freedesktop.systemd1.Scope", "Slice")? != unit.slice {
+            return Ok("");
+        }
+        match bus.job("StopUnit", &(&*unit.name, "replace")) {
+            Err(e) if is(&e, "NoSuchUnit") => {}
+            result => result?,
+        }
+        bus.forget(unit).map(|()| "")
+    })
+    .map(drop)
+}
+
+/// The group that the manager's units lie in, from the root of the hierarchies.
+pub(super) fn manager_group(manager: Manager) -> Result<PathBuf, apart::Error> {
+    let text = apart(PATIENCE, || {
+        let bus = Bus::connect(manager)?;
+        bus.property(PATH, MANAGER, "ControlGroup").map_err(words)
+    })?;
+    Ok(text.into())
+}
+
+fn converse(
+    manager: Manager,
+    talk: impl FnOnce(&Bus) -> Result<&'static str, Error>,
+) -> Result<String, apart::Error> {
+    apart(PATIENCE, || {
+        let answer = talk(&Bus::connect(manager)?).map_err(words)?;
+        Ok(answer.into())
+    })
+}
+
+struct Bus {
+    connection: Connection,
+}
+
+impl Bus {
+    fn connect(manager: Manager) -> Result<Self, String> {
+        let address = address(manager)?;
+        let fault = |cause: String| format!("connect to D-Bus at {address}: {cause}");
+        let stream = open(&address).map_err(|e| fault(cause(&e)))?;
+        // By number: root of a user namespace is a user outside, and that is who the bus sees.
+        let connection = connection::Builder::async_io_unix_stream(stream)
+            .user_id(process::outer_uid())
+            .method_timeout(PATIENCE)
+            .build()
+            .map_err(|e| fault(words(e)))?;
+        Ok(Self { connection })
+    }
+
+    fn call<B: Serialize + DynamicType>(&self, method: &str, body: &B) -> Result<Message, Error> {
+        self.connection
+            .call_method(Some(SYSTEMD), PATH, Some(MANAGER), method, body)
+    }
+
+    /// Calls a method that begins a job, and waits for its end.
+    fn job<B: Serialize + DynamicType>(&self, method: &str, body: &B) -> Result<(), Error> {
+        // Without a subscriber systemd sends no signals.
+        self.call("Subscribe", &())?;
+        let rule = MatchRule::builder()
+            .msg_type(Type::Signal)
+            .interface(MANAGER)?
+            .member("JobRemoved")?
+            .build();
+        let ends = MessageIterator::for_match_rule(rule, &self.connection, Some(4096))?;
+        let job: OwnedObjectPath = self.call(method, body)?.body().deserialize()?;
+        for end in ends {
+            let body = end?.body();
+            let (_, ended, _, result): (u32, OwnedObjectPath, &str, &str) = body.deserialize()?;
+            if ended == job {
+                return match result {
+                    "done" => Ok(()),
+                    other => Err(Error::Failure(format!("its job ended as {other:?}"))),
+                };
+            }
+        }
+        Err(Error::Failure("the connection has ended".into()))
+    }
+
+    /// A property that is a string.
+    fn property(&self, path: &str, interface: &str, name: &str) -> Result<String, Error> {
+        let body = (interface, name);
+        let answer =
+            self.connection
+                .call_method(Some(SYSTEMD), path, Some(PROPERTIES), "Get", &body)?;
+        let value: OwnedValue = answer.body().deserialize()?;
+        Ok(String::try_from(value)?)
+    }
+
+    /// `252` of `252.39-1~deb12u1`; 0 where it says nothing of the kind.
+    fn version(&self) -> Result<u32, Error> {
+        let text = self.property(PATH, MANAGER, "Version")?;
+        let digits = text.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let end = digits.find(|c: char| !c.is_ascii_digit());
+        Ok(digits[..end.unwrap_or(digits.len())].parse().unwrap_or(0))
+    }
+
+    fn set(&self, unit: &Unit, properties: &Properties, version: u32) -> Result<(), Error> {
+        let listed: Vec<_> = properties.for_version(version).collect();
+        let body = (&*unit.name, true, listed);
+        self.call("SetUnitProperties", &body).map(drop)
+    }
+
+    /// Lets go of a unit that has failed.
+    fn forget(&self, unit: &Unit) -> Result<(), Error> {
+        match self.call("ResetFailedUnit", &(&*unit.name,)) {
+            Err(e) if is(&e, "NoSuchUnit") => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+}
+
+impl Properties {
+    fn for_version(&self, version: u32) -> impl Iterator<Item = (&str, &Value<'static>)> {
+        let known = move |one: &&Property| one.since <= version;
+        self.0
+            .iter()
+            .filter(known)
+            .map(|one| (&*one.name, &one.value))
+    }
+}
+
+/// Whether systemd refused by this name.
+fn is(error: &Error, name: &str) -> bool {
+    matches!(error, Error::MethodError(found, ..)
+        if found.strip_prefix(SYSTEMD).and_then(|rest| rest.strip_prefix('.')) == Some(name))
+}
+
+/// systemd's own sentence, without the name of the error.
+fn words(error: Error) -> String {
+    let text = match error {
+        Error::MethodError(_, Some(text), _) => text,
+        Error::MethodError(name, None, _) => name.to_string(),
+        other => other.to_string(),
+    };
+    text.trim_end_matches('.').into()
+}
+
+fn address(manager: Manager) -> Result<String, String> {
+    let given = |name| env::var(name).ok().filter(|value| !value.is_empty());
+    match manager {
+        Manager::System => Ok(given("DBUS_SYSTEM_BUS_ADDRESS")
+            .unwrap_or_else(|| "unix:path=/run/dbus/system_bus_socket".into())),
+        Manager::User => given("DBUS_SESSION_BUS_ADDRESS")
+            .or_else(|| given("XDG_RUNTIME_DIR").map(|dir| format!("unix:path={dir}/bus")))
+            .ok_or_else(|| {
+                "no D-Bus of the user: neither DBUS_SESSION_BUS_ADDRESS nor XDG_RUNTIME_DIR is set"
+                    .into()
+            }),
+    }
+}
+
+fn cause(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => reason(Errno::from_raw(number)),
+        None => error.to_string(),
+    }
+}
+
+/// Only sockets in the file system and abstract ones: for others a static program would have to look
+/// up names by the host's NSS libraries.
+fn open(address: &str) -> io::Result<UnixStream> {
+    let unusable = || io::Error::other("not an address of a unix socket");
+    // Several addresses are alternatives; the first is the one to be expected.
+    let first = address.split(';').next().unwrap_or_default();
+    let parsed: Address = first.parse().map_err(|_| unusable())?;
+    match parsed.transport() {
+        Transport::Unix(unix) => match unix.path() {
+            UnixSocket::File(path) => UnixStream::connect(path),
+            UnixSocket::Abstract(name) => {
+                UnixStream::connect_addr(&SocketAddr::from_abstract_name(name.as_bytes())?)
+            }
+            _ => Err(unusable()),
+        },
+        _ => Err(unusable()),
+    }
+}
