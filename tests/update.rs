@@ -196,11 +196,12 @@ fn a_wrong_number_is_named_by_its_flag() {
 
 #[test]
 fn a_limit_below_what_is_in_use_is_rejected_where_that_is_asked() {
-    needs!(root, cgroup2, probe);
-    let mut bundle = Bundle::probe(&["alloc-memory", "40", "+", "sleep", "60"]);
+    needs!(root, cgroup2, busybox);
+    let script = "dd if=/dev/zero of=/dev/shm/x bs=1M count=40; echo held; exec sleep 60";
+    let mut bundle = Bundle::busybox(script);
     bundle.set("/linux/resources/memory", json!({ "limit": 64 * MEBIBYTE }));
     let mut parent = bundle.run_in_background();
-    while !bundle.background_output().contains("\"ok\":40") {
+    while !bundle.background_output().contains("held") {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     let limit = json!({ "memory": { "limit": MEBIBYTE, "checkBeforeUpdate": true } });
@@ -227,6 +228,19 @@ fn a_lower_limit_is_felt_by_the_program_that_runs() {
     let told: Value = serde_json::from_str(output.lines().last().unwrap()).unwrap();
     assert_eq!(told["ok"]["errno"], libc::EAGAIN, "{told}");
     assert_eq!(told["ok"]["forks"], 14, "the program itself is one");
+}
+
+#[test]
+fn an_allocation_above_the_new_limit_dies() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&["alloc-memory", "64"]);
+    let limit = json!({ "limit": 128 * MEBIBYTE, "swap": 128 * MEBIBYTE });
+    bundle.set("/linux/resources/memory", limit);
+    bundle.create().succeeded();
+    update(&bundle, &["--memory=24m", "--memory-swap=24m"]).succeeded();
+    bundle.start().succeeded();
+    let state = bundle.wait_for_status("stopped");
+    assert_eq!(state["oomKilled"], true, "{state}");
 }
 
 #[test]
