@@ -11,6 +11,8 @@ mod users;
 
 #[allow(unused_imports, reason = "no test of some programs repeats itself")]
 pub(crate) use needs::repetitions;
+#[allow(unused_imports, reason = "most tests have no limit of time")]
+pub(crate) use needs::slowness;
 pub(crate) use needs::{are_met, needs};
 #[allow(
     unused_imports,
@@ -35,7 +37,9 @@ use std::{env, fs, thread};
 const BASE_CONFIG: &str = include_str!("config.json");
 
 /// No command of a test takes longer, unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
+fn patience() -> Duration {
+    Duration::from_secs(30) * needs::slowness()
+}
 
 /// Where `rootfs-fixtures/build` has put a root filesystem.
 pub(crate) fn fixture(name: &str) -> PathBuf {
@@ -273,7 +277,7 @@ impl Bundle {
     /// Waits until `state` gives this status.
     #[track_caller]
     pub(crate) fn wait_for_status(&self, status: &str) -> Value {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         loop {
             let state = self.state();
             if state["status"] == status {
@@ -293,7 +297,7 @@ impl Bundle {
             .stdout(out)
             .spawn()
             .unwrap();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         while self.call(&["state", &self.id]).code != 0 || self.state()["status"] != "running" {
             assert!(Instant::now() < deadline, "does not start");
             thread::sleep(Duration::from_millis(5));
@@ -362,7 +366,7 @@ impl Drop for Bundle {
             return; // the first failure is the one to read, and the folder may tell why
         }
         // The monitor of a detached container, and a parent that reaps, end a moment later.
-        let deadline = Instant::now() + Duration::from_secs(2);
+        let deadline = Instant::now() + Duration::from_secs(2) * needs::slowness();
         let mut leftovers = self.leftovers();
         while !leftovers.is_empty() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
@@ -377,7 +381,7 @@ impl Drop for Bundle {
 }
 
 fn wait(mut child: Child, command: &Command) -> std::process::ExitStatus {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             return status;

@@ -1,8 +1,8 @@
 //! What a test needs of the machine, and what happens where it is missing.
 //!
 //! A test starts with `needs!(root, cgroup1)`. What is missing is printed and the test returns;
-//! under `BULKHEAD_NO_SKIP=1` it fails instead, unless the need is named in `BULKHEAD_VM_ONLY`:
-//! the list of what only the virtual machine can give.
+//! under `BULKHEAD_NO_SKIP=1` it fails instead, unless the need is named in `BULKHEAD_ELSEWHERE`:
+//! the list of what only another of the machines that `scripts/test` uses can give.
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::io::Write;
@@ -24,22 +24,30 @@ pub(crate) fn are_met(needs: &[&str]) -> bool {
         return true;
     };
     let test = thread::current().name().unwrap_or("a test").to_owned();
-    let vm_only = env::var("BULKHEAD_VM_ONLY").unwrap_or_default();
-    let expected = vm_only.split_whitespace().any(|name| name == *need);
+    let elsewhere = env::var("BULKHEAD_ELSEWHERE").unwrap_or_default();
+    let expected = elsewhere.split_whitespace().any(|name| name == *need);
     let no_skip = env::var_os("BULKHEAD_NO_SKIP").is_some_and(|value| value == "1");
     assert!(expected || !no_skip, "{test} needs {need}: {reason}");
     tell(&format!("skipped: {test} needs {need}: {reason}"));
     false
 }
 
-/// How often a long test repeats itself: `full` under `BULKHEAD_FULL=1`, else `short`, and says so.
+/// How many times slower than a host of its own this machine is: `scripts/vm` says so where it emulates.
+pub(crate) fn slowness() -> u32 {
+    let told = env::var("BULKHEAD_SLOWNESS").ok();
+    told.and_then(|times| times.parse().ok()).unwrap_or(1)
+}
+
+/// How often a long test repeats itself: `full` under `BULKHEAD_FULL=1`, else `short`, in either case
+/// as many times fewer as the machine is slower. Says so where that is not `full`.
 pub(crate) fn repetitions(short: usize, full: usize) -> usize {
-    if env::var_os("BULKHEAD_FULL").is_some_and(|value| value == "1") {
-        return full;
+    let is_full = env::var_os("BULKHEAD_FULL").is_some_and(|value| value == "1");
+    let count = if is_full { full } else { short }.div_ceil(slowness() as usize);
+    if count < full {
+        let test = thread::current().name().unwrap_or("a test").to_owned();
+        tell(&format!("shortened: {test}: {count} of {full}"));
     }
-    let test = thread::current().name().unwrap_or("a test").to_owned();
-    tell(&format!("shortened: {test}: {short} of {full}"));
-    short
+    count
 }
 
 /// Past the capture of `print!`, so that the summary can count it.
@@ -80,6 +88,8 @@ fn missing(need: &str) -> Option<&'static str> {
         "probe" | "busybox" | "debian" => {
             (super::fixture(need).is_dir(), "run rootfs-fixtures/build")
         }
+        "systemd" => (exists("/run/systemd/system"), "systemd does not run here"),
+        "qemu" => (runs("qemu-system-x86_64"), "not installed"),
         "iptables" => (runs("iptables"), "not installed"),
         "runc" => (runs("runc"), "not installed"),
         unknown => panic!("no need is named {unknown}"),
