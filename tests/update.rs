@@ -196,7 +196,7 @@ fn a_wrong_number_is_named_by_its_flag() {
 
 #[test]
 fn a_limit_below_what_is_in_use_is_rejected_where_that_is_asked() {
-    needs!(root, cgroup2, busybox);
+    needs!(root, busybox);
     let script = "dd if=/dev/zero of=/dev/shm/x bs=1M count=40; echo held; exec sleep 60";
     let mut bundle = Bundle::busybox(script);
     bundle.set("/linux/resources/memory", json!({ "limit": 64 * MEBIBYTE }));

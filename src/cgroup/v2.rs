@@ -188,39 +188,44 @@ fn lacks(controllers: &str, need: &Need) -> bool {
     !controllers.split_whitespace().any(|c| c == need.controller)
 }
 
-/// Enables in `above` the controllers that groups below it need.
+/// Enables in `above` the controllers that groups below it need, and the others where that can be:
+/// what limits nothing still counts, and tells who was killed for want of memory.
 fn pass_on(above: &Directory, needs: &[Need]) -> Result<(), Error> {
     const FILE: &str = "cgroup.subtree_control";
-    if needs.is_empty() {
-        return Ok(());
-    }
     let enabled = above.text(FILE)?;
-    let missing: Vec<&Need> = needs.iter().filter(|n| lacks(&enabled, n)).collect();
-    let Some(first) = missing.first() else {
-        return Ok(());
-    };
     let available = above.text("cgroup.controllers")?;
-    if let Some(none) = missing.iter().find(|n| lacks(&available, n)) {
+    if let Some(none) = needs.iter().find(|n| lacks(&available, n)) {
         return Err(none.is_missing("v2"));
     }
-    let command: Vec<String> = missing
-        .iter()
-        .map(|n| format!("+{}", n.controller))
-        .collect();
-    let command = command.join(" ");
-    match above.write(FILE, &command) {
-        Ok(()) => Ok(()),
-        // cgroups(7), "no internal processes".
-        Err(Errno::EBUSY) => Err(Error::InternalProcess {
-            field: first.field,
-            controller: first.controller.clone(),
-            path: above.path().into(),
-        }),
-        Err(errno) => Err(Error::Limit {
-            field: first.field,
-            value: command,
-            path: above.path().join(FILE),
-            errno,
-        }),
+    let enabled: Vec<&str> = enabled.split_whitespace().collect();
+    let missing = available.split_whitespace();
+    let missing = missing.filter(|name| !enabled.contains(name));
+    let commands: Vec<String> = missing.map(|name| format!("+{name}")).collect();
+    if commands.is_empty() || above.write(FILE, &commands.join(" ")).is_ok() {
+        return Ok(());
     }
+    // One that cannot be enabled fails all that are written with it.
+    for command in commands {
+        let Err(errno) = above.write(FILE, &command) else {
+            continue;
+        };
+        let Some(need) = needs.iter().find(|n| command[1..] == n.controller) else {
+            continue;
+        };
+        return Err(match errno {
+            // cgroups(7), "no internal processes".
+            Errno::EBUSY => Error::InternalProcess {
+                field: need.field,
+                controller: need.controller.clone(),
+                path: above.path().into(),
+            },
+            errno => Error::Limit {
+                field: need.field,
+                value: command,
+                path: above.path().join(FILE),
+                errno,
+            },
+        });
+    }
+    Ok(())
 }
