@@ -14,6 +14,9 @@ pub enum Error {
     /// The text is runc's, which callers match.
     #[error("container's cgroup unexpectedly frozen: {}", path.display())]
     Frozen { path: PathBuf },
+    /// Something sleeps where the kernel cannot stop it, for a disk or a server that does not answer.
+    #[error("freeze {}: some processes do not stand still after {seconds} s; all go on", path.display())]
+    Restless { path: PathBuf, seconds: u64 },
     /// A limit that this host has no controller for.
     #[error("{field}: the {controller} controller is not available in cgroup {version} here")]
     NoController {

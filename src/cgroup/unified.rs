@@ -78,11 +78,18 @@ pub(super) fn freeze(group: &Directory) -> Result<(), Error> {
         match poll(&mut wait, timeout) {
             Ok(0) => {
                 thaw(group)?;
-                return Err(fault("cgroup.freeze")(Errno::ETIMEDOUT));
+                return Err(restless(group));
             }
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(fault("cgroup.events")(errno)),
         }
+    }
+}
+
+pub(super) fn restless(group: &Directory) -> Error {
+    Error::Restless {
+        path: group.path().into(),
+        seconds: FREEZE_PATIENCE.as_secs(),
     }
 }
 

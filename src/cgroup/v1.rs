@@ -262,7 +262,7 @@ impl Group for V1 {
                 }
             }
         }
-        Ok(0)
+        self.unified.as_ref().map_or(Ok(0), Group::oom_kills)
     }
 
     fn watch_oom(&self) -> Result<Option<OomWatch<'_>>, Error> {
@@ -305,7 +305,7 @@ fn freeze(group: &Directory) -> Result<(), Error> {
         }
         if Instant::now() > deadline {
             thaw(group)?;
-            return Err(fault()(Errno::ETIMEDOUT));
+            return Err(unified::restless(group));
         }
         sleep(Duration::from_millis(1));
     }
