@@ -29,8 +29,8 @@ const TYPE_CGROUP_DEVICE: u32 = 15;
 const ATTACH_CGROUP_DEVICE: u32 = 6;
 const ALLOW_MULTI: u32 = 1 << 1;
 const REPLACE: u32 = 1 << 2;
-/// By which our programs are known among those of others, such as systemd's `sd_devices`.
-const NAME: [u8; 16] = *b"bulkhead_device\0";
+/// What a program is called: letters, digits, `_` and `.`, and a NUL at the end.
+pub type Name = [u8; 16];
 /// The kernel's own bound on the programs of one group (BPF_CGROUP_MAX_PROGS).
 const MOST: u32 = 64;
 
@@ -46,7 +46,7 @@ struct Load {
     log: u64,
     kernel_version: u32,
     flags: u32,
-    name: [u8; 16],
+    name: Name,
 }
 
 /// The head of `union bpf_attr` for `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`.
@@ -94,12 +94,12 @@ struct Info {
     creator: u32,
     map_count: u32,
     maps: u64,
-    name: [u8; 16],
+    name: Name,
 }
 
 /// Has the kernel verify a program of the type `BPF_PROG_TYPE_CGROUP_DEVICE` (Linux 4.15). Needs
 /// `CAP_BPF` and `CAP_NET_ADMIN`, or `CAP_SYS_ADMIN`, in the first user namespace.
-pub fn load_device_program(program: &[Instruction]) -> Result<OwnedFd, Errno> {
+pub fn load_device_program(name: &Name, program: &[Instruction]) -> Result<OwnedFd, Errno> {
     let load = Load {
         kind: TYPE_CGROUP_DEVICE,
         count: u32::try_from(program.len()).map_err(|_| Errno::E2BIG)?,
@@ -110,7 +110,7 @@ pub fn load_device_program(program: &[Instruction]) -> Result<OwnedFd, Errno> {
         log: 0,
         kernel_version: 0,
         flags: 0,
-        name: NAME,
+        name: *name,
     };
     // SAFETY: `load` is as long as its size says, and it, `program` and the license outlive the call.
     let fd = unsafe { libc::syscall(libc::SYS_bpf, PROG_LOAD, &raw const load, size_of::<Load>()) };
@@ -209,8 +209,7 @@ pub fn program_by_id(id: u32) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Whether the program is one that [`load_device_program`] has made.
-pub fn is_ours(program: BorrowedFd<'_>) -> Result<bool, Errno> {
+pub fn name_of(program: BorrowedFd<'_>) -> Result<Name, Errno> {
     let mut info = Info::default();
     let inquiry = Inquiry {
         object: program.as_raw_fd().cast_unsigned(),
@@ -227,5 +226,5 @@ pub fn is_ours(program: BorrowedFd<'_>) -> Result<bool, Errno> {
             size_of::<Inquiry>(),
         )
     })?;
-    Ok(info.name == NAME)
+    Ok(info.name)
 }

@@ -10,6 +10,9 @@ use crate::cgroup::directory::Directory;
 use crate::spec::limits::DeviceRule;
 use crate::sys::bpf;
 
+/// By which our programs are known among those of others, such as systemd's `sd_devices`.
+const NAME: bpf::Name = *b"bulkhead_device\0";
+
 /// Lets the rules, in place of those before, decide about every device that the processes of `group`
 /// open or make. At no moment none decides.
 pub(crate) fn set(group: &Directory, rules: &[DeviceRule]) -> Result<(), Error> {
@@ -33,7 +36,7 @@ pub(crate) fn set(group: &Directory, rules: &[DeviceRule]) -> Result<(), Error> 
 
 /// Has the kernel check the program for the rules.
 pub(crate) fn load(rules: &[DeviceRule]) -> Result<OwnedFd, Error> {
-    bpf::load_device_program(&compile(rules)).map_err(fault("load"))
+    bpf::load_device_program(&NAME, &compile(rules)).map_err(fault("load"))
 }
 
 /// The programs on `group` that bear our name.
@@ -41,7 +44,7 @@ fn ours(group: &Directory) -> Result<Vec<OwnedFd>, Error> {
     let mut programs = Vec::new();
     for id in bpf::device_programs(group.fd()).map_err(fault("find"))? {
         match bpf::program_by_id(id) {
-            Ok(program) if bpf::is_ours(program.as_fd()).map_err(fault("look at"))? => {
+            Ok(program) if bpf::name_of(program.as_fd()).map_err(fault("look at"))? == NAME => {
                 programs.push(program);
             }
             // Another's, or gone since.
