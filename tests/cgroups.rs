@@ -27,24 +27,24 @@ struct Ground {
 
 impl Ground {
     /// Named, not made.
-    fn named(path: &GroupPath, limits: &Limits) -> Self {
+    fn named(path: &GroupPath) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let id = Id::new(&format!("bulkhead-test-{}-{number}", std::process::id())).unwrap();
         Self {
-            group: cgroup::place(&Hierarchies::detect().unwrap(), path, &id, limits).unwrap(),
+            group: cgroup::place(&Hierarchies::detect().unwrap(), path, &id).unwrap(),
             children: Vec::new(),
         }
     }
 
     /// As on a v2 host, where the v2 hierarchy of a hybrid one stands for all.
-    fn in_v2(limits: &Limits) -> Self {
-        let mut ground = Self::named(&GroupPath::Default, limits);
+    fn in_v2() -> Self {
+        let mut ground = Self::named(&GroupPath::Default);
         let v2 = Hierarchies::detect().unwrap().all().next().unwrap().clone();
         assert!(v2.controllers.is_empty());
         let id = Id::new(&format!("{}-v2", ground.id())).unwrap();
         let v2 = Hierarchies::V2(v2);
-        ground.group = cgroup::place(&v2, &GroupPath::Default, &id, limits).unwrap();
+        ground.group = cgroup::place(&v2, &GroupPath::Default, &id).unwrap();
         ground
     }
 
@@ -57,11 +57,11 @@ impl Ground {
     fn second(&self) -> Box<dyn Group> {
         let id = Id::new(&self.id()).unwrap();
         let hierarchies = Hierarchies::detect().unwrap();
-        cgroup::place(&hierarchies, &GroupPath::Default, &id, &Limits::default()).unwrap()
+        cgroup::place(&hierarchies, &GroupPath::Default, &id).unwrap()
     }
 
     fn made(limits: &Limits) -> Self {
-        let mut ground = Self::named(&GroupPath::Default, limits);
+        let mut ground = Self::named(&GroupPath::Default);
         ground.group.make(limits, None).unwrap();
         ground
     }
@@ -202,15 +202,21 @@ fn limits_are_what_was_asked() {
 }
 
 #[test]
-fn a_group_without_cpus_asked_for_has_no_cpuset() {
+fn a_group_is_in_every_hierarchy_that_limits_and_no_other() {
     needs!(root, hybrid);
     let ground = Ground::made(&Limits::default());
     let has = |name: &str| {
         let paths = ground.group.paths();
         paths.iter().any(|path| path.join(name).exists())
     };
-    assert!(has("memory.limit_in_bytes"));
-    assert!(!has("cpuset.cpus"));
+    let limiting = [
+        "memory.limit_in_bytes",
+        "cpuset.cpus",
+        "blkio.reset_stats",
+        "pids.max",
+    ];
+    assert!(limiting.iter().all(|file| has(file)));
+    assert!(!has("freezer.state"), "v2 freezes");
 }
 
 #[test]
@@ -273,7 +279,7 @@ fn on_v2_a_program_decides_on_devices() {
         (Limits::default(), "not permitted\nnull\n"),
         (with_a_device_allowed(), "No such device\nnull\n"),
     ] {
-        let mut ground = Ground::in_v2(&limits);
+        let mut ground = Ground::in_v2();
         ground.group.make(&limits, None).unwrap();
         ground.run(OPEN_DEVICES);
         assert_eq!(ground.outcome().1, wanted);
@@ -285,7 +291,7 @@ fn on_v2_a_limit_without_its_controller_names_both() {
     needs!(root, hybrid);
     let mut limits = Limits::default();
     limits.memory.limit = Some(Limit::At(Bytes(64 << 20)));
-    let mut ground = Ground::in_v2(&limits);
+    let mut ground = Ground::in_v2();
     let text = ground.group.make(&limits, None).unwrap_err().to_string();
     let wanted = "linux.resources.memory.limit: the memory controller is not available in cgroup \
                   v2 here";
@@ -424,7 +430,7 @@ fn a_limit_that_the_kernel_refuses_names_its_field_and_value() {
     needs!(root, hybrid);
     let mut limits = Limits::default();
     limits.cpu.cpus = Some("4000".into());
-    let mut ground = Ground::named(&GroupPath::Default, &limits);
+    let mut ground = Ground::named(&GroupPath::Default);
     let text = ground.group.make(&limits, None).unwrap_err().to_string();
     assert!(
         text.starts_with("linux.resources.cpu.cpus: write \"4000\" to "),
@@ -445,7 +451,7 @@ fn parts_of_a_path_are_made_on_the_way() {
         .unwrap()
         .as_os_str()
         .to_owned();
-    let mut ground = Ground::named(&GroupPath::Absolute(path), &limits);
+    let mut ground = Ground::named(&GroupPath::Absolute(path));
     ground.group.make(&limits, None).unwrap();
     ground.run("echo inside");
     assert_eq!(ground.outcome().1, "inside\n");
@@ -483,7 +489,7 @@ fn a_hierarchy_without_a_group_of_the_container_cannot_be_written_to() {
         let outcome = bundle.run().succeeded();
         let own: Vec<&str> = outcome.stdout.lines().collect();
         assert!(own.contains(&"memory"), "{own:?}");
-        for other in ["cpuset", "blkio", "freezer", "systemd"] {
+        for other in ["freezer", "systemd"] {
             assert!(!own.contains(&other), "{other} in {own:?}");
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Hierarchies::detect()          what this host has
-//! place(&Hierarchies, &GroupPath, &Id, &Limits) -> Result<Box<dyn Group>, Error>
+//! place(&Hierarchies, &GroupPath, &Id) -> Result<Box<dyn Group>, Error>
 //!                                names the container's groups; makes nothing
 //! group.paths()                  to be recorded before …
 //! group.make(limits, None)       … the directories exist, with their limits, empty
@@ -123,7 +123,7 @@ pub trait Group: fmt::Debug {
     fn remove(&self) -> Result<(), Error>;
 }
 
-/// Names the groups of container `id` that these limits need; makes nothing.
+/// Names the groups of container `id`; makes nothing.
 ///
 /// Paths are as runc has them. Absolute: below the root of each hierarchy. Relative: on v1 below the
 /// runtime's own group; on v2 beside it, since a v2 group with processes can have no limited groups
@@ -133,14 +133,13 @@ pub fn place(
     hierarchies: &Hierarchies,
     path: &GroupPath,
     id: &Id,
-    limits: &Limits,
 ) -> Result<Box<dyn Group>, Error> {
     Ok(match hierarchies {
         Hierarchies::V2(one) => Box::new(V2::new(Seat::beside_own(one, path, id)?)),
         Hierarchies::V1 {
             controllers,
             unified,
-        } => Box::new(V1::place(controllers, unified.as_ref(), path, id, limits)?),
+        } => Box::new(V1::place(controllers, unified.as_ref(), path, id)?),
     })
 }
 
@@ -150,10 +149,9 @@ pub fn place_unit(
     hierarchies: &Hierarchies,
     unit: Unit,
     id: &Id,
-    limits: &Limits,
     annotations: &BTreeMap<String, String>,
 ) -> Result<Box<dyn Group>, Error> {
-    let group = Systemd::place(hierarchies, unit, id, limits, annotations)?;
+    let group = Systemd::place(hierarchies, unit, id, annotations)?;
     Ok(Box::new(group))
 }
 

@@ -35,7 +35,7 @@ pub(super) enum Shown {
     Whole,
     /// As the same words; the file may have more of them after.
     Words,
-    /// As a number of bytes, rounded down to a multiple of this.
+    /// As a number of bytes, rounded down to a multiple of this if at all.
     Rounded(u64),
     /// As a list of numbers in order: `0-2` for `2,1,0`.
     List,
@@ -209,7 +209,7 @@ impl Shown {
                 (Some(asked), Some(held)) => {
                     // Both ways to say "no limit", whatever the last page of it.
                     let most = i64::MAX.unsigned_abs() - unit;
-                    held == asked - asked % unit || held.min(asked) >= most
+                    held == asked || held == asked - asked % unit || held.min(asked) >= most
                 }
                 _ => false,
             },
@@ -334,6 +334,7 @@ mod tests {
             (Whole, "root", "root\n", true),
             (Rounded(4096), "5000", "4096\n", true),
             (Rounded(4096), "8192", "8192\n", true),
+            (Rounded(4096), "1", "1\n", true),
             (Rounded(4096), "8192", "4096\n", false),
             (Rounded(4096), "max", "max\n", true),
             (Rounded(4096), "-1", "9223372036854771712\n", true),

@@ -45,7 +45,6 @@ impl Systemd {
         hierarchies: &Hierarchies,
         unit: Unit,
         id: &Id,
-        limits: &Limits,
         annotations: &BTreeMap<String, String>,
     ) -> Result<Self, Error> {
         // sd_booted(3)
@@ -58,7 +57,7 @@ impl Systemd {
             Manager::User => bus::manager_group(unit.manager).map_err(fault("place", &unit))?,
         };
         let path = above.join(unit.path()).to_string_lossy().into_owned();
-        let inner = place(hierarchies, &GroupPath::Absolute(path), id, limits)?;
+        let inner = place(hierarchies, &GroupPath::Absolute(path), id)?;
         let id = id.clone();
         Ok(Self {
             unit,

@@ -26,8 +26,12 @@ use crate::spec::Id;
 use crate::spec::limits::{DeviceRule, GroupPath, Limits};
 use groups::Groups;
 
-/// Controllers in whose hierarchies every container has a group: they limit, count or guard.
-const ALWAYS: [&str; 5] = ["memory", "pids", "devices", "cpu", "cpuacct"];
+/// Controllers in whose hierarchies every container has a group, as in runc: they limit, count or
+/// guard, and an update can set what the document has not. Each costs some 0.2 ms.
+const ALWAYS: [&str; 11] = [
+    "memory", "pids", "devices", "cpu", "cpuacct", "cpuset", "blkio", "hugetlb", "net_cls",
+    "net_prio", "rdma",
+];
 
 #[derive(Debug)]
 pub(super) struct V1 {
@@ -56,13 +60,9 @@ impl V1 {
         unified: Option<&Hierarchy>,
         path: &GroupPath,
         id: &Id,
-        limits: &Limits,
     ) -> Result<Self, Error> {
-        let asks_cpuset = limits.cpu.cpus.is_some() || limits.cpu.mems.is_some();
         let wanted = |h: &&Hierarchy| {
-            ALWAYS.iter().any(|c| h.has(c))
-                || h.has("cpuset") && asks_cpuset
-                || h.has("freezer") && unified.is_none()
+            ALWAYS.iter().any(|c| h.has(c)) || h.has("freezer") && unified.is_none()
         };
         let seats = controllers.iter().filter(wanted).map(|hierarchy| {
             Ok(V1Seat {

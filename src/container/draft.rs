@@ -145,16 +145,16 @@ pub(super) fn plan_for(
         GroupDriver::Disabled => None,
         _ => Some(Hierarchies::detect()?),
     };
-    let (id, limits) = (&wishes.id, &container.limits);
+    let id = &wishes.id;
     let group = match (&hierarchies, driver) {
         (None, _) | (_, GroupDriver::Disabled) => None,
         (Some(hierarchies), GroupDriver::Auto) => {
-            Some(place(hierarchies, &container.group_path, id, limits)?)
+            Some(place(hierarchies, &container.group_path, id)?)
         }
         (Some(hierarchies), GroupDriver::Systemd(manager)) => {
             let unit = Unit::new(&container.group_path, id, manager)?;
             let annotations = &container.annotations;
-            Some(place_unit(hierarchies, unit, id, limits, annotations)?)
+            Some(place_unit(hierarchies, unit, id, annotations)?)
         }
     };
     let host = host::probe(hierarchies.as_ref(), group.as_deref())?;

@@ -8,7 +8,7 @@ use nix::unistd::{AccessFlags, access};
 use super::{Finding, Weight, setting, words};
 use crate::cgroup::{DeviceGuard, Hierarchies, place, try_device_program};
 use crate::spec::Id;
-use crate::spec::limits::{GroupPath, Limits};
+use crate::spec::limits::GroupPath;
 
 /// What is left where no container can have a group.
 const WITHOUT_GROUPS: &str = "containers run with --cgroup-manager disabled only, without limits";
@@ -20,11 +20,13 @@ struct Controller {
     limits: &'static str,
 }
 
-const CONTROLLERS: [Controller; 4] = [
+const CONTROLLERS: [Controller; 6] = [
     controller("memory", "memory", "linux.resources.memory"),
     controller("cpu", "cpu", "linux.resources.cpu"),
     controller("pids", "pids", "linux.resources.pids"),
     controller("cpuset", "cpuset", "linux.resources.cpu.cpus and cpu.mems"),
+    controller("io", "blkio", "linux.resources.blockIO"),
+    controller("hugetlb", "hugetlb", "linux.resources.hugepageLimits"),
 ];
 
 const fn controller(v2: &'static str, v1: &'static str, limits: &'static str) -> Controller {
@@ -73,7 +75,7 @@ fn layout(hierarchies: &Hierarchies) -> Finding {
 /// Where the groups of a container go in whose document says nothing of them.
 fn places(hierarchies: &Hierarchies) -> Result<Vec<PathBuf>, crate::cgroup::Error> {
     let id = Id::new("bulkhead-check").expect("letters and a dash");
-    let group = place(hierarchies, &GroupPath::Default, &id, &Limits::default())?;
+    let group = place(hierarchies, &GroupPath::Default, &id)?;
     let above = |group: PathBuf| group.parent().map(PathBuf::from);
     Ok(group.paths().into_iter().filter_map(above).collect())
 }
@@ -96,14 +98,12 @@ fn writable(hierarchies: &Hierarchies) -> Finding {
     Finding::new(Weight::Fatal, subject, found, WITHOUT_GROUPS)
 }
 
-/// Where v1 has controllers, those of v2 are not used.
+/// On a hybrid host v2 limits what no v1 hierarchy does.
 fn holds(hierarchies: &Hierarchies, controller: &Controller) -> bool {
-    match hierarchies {
-        Hierarchies::V2(_) => v2_controllers(hierarchies)
-            .split(' ')
-            .any(|c| c == controller.v2),
-        Hierarchies::V1 { controllers, .. } => controllers.iter().any(|h| h.has(controller.v1)),
-    }
+    hierarchies.all().any(|h| h.has(controller.v1))
+        || v2_controllers(hierarchies)
+            .split_whitespace()
+            .any(|c| c == controller.v2)
 }
 
 /// What the group above the containers' has been given, which is what it can give on.
@@ -173,7 +173,7 @@ mod tests {
         for unified in [false, true] {
             let host = nowhere(&["memory", "cpuset"], unified);
             let there: Vec<_> = CONTROLLERS.iter().map(|c| holds(&host, c)).collect();
-            assert_eq!(there, [true, false, false, true]);
+            assert_eq!(there, [true, false, false, true, false, false]);
         }
         let finding = limits(&CONTROLLERS[2], false);
         assert_eq!(finding.weight, Weight::Lacking);
@@ -191,7 +191,7 @@ mod tests {
             ..one(dir.path(), &[])
         });
         let there: Vec<_> = CONTROLLERS.iter().map(|c| holds(&host, c)).collect();
-        assert_eq!(there, [false, true, true, false]);
+        assert_eq!(there, [false, true, true, false, false, false]);
     }
 
     #[test]
@@ -226,7 +226,7 @@ mod tests {
     fn only_a_group_that_a_container_needs_has_to_be_writable() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("memory")).unwrap();
-        let finding = writable(&v1(dir.path(), &["memory", "blkio"], false));
+        let finding = writable(&v1(dir.path(), &["memory", "perf_event"], false));
         assert_eq!(finding.weight, Weight::Good, "{finding:?}");
         let finding = writable(&v1(dir.path(), &["memory", "pids"], false));
         assert_eq!(finding.weight, Weight::Fatal, "{finding:?}");
