@@ -323,7 +323,9 @@ impl Bundle {
             })
         };
         let top = Path::new("/sys/fs/cgroup");
+        let unified = top.join("unified");
         match path(controller) {
+            Some(path) if controller.is_empty() && unified.exists() => unified.join(path),
             Some(path) => top.join(controller).join(path),
             None => top.join(path("").unwrap()),
         }

@@ -90,6 +90,13 @@ fn missing(need: &str) -> Option<&'static str> {
         }
         "systemd" => (exists("/run/systemd/system"), "systemd does not run here"),
         "qemu" => (runs("qemu-system-x86_64"), "not installed"),
+        "hugepages" => (
+            !has(
+                "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages",
+                "0",
+            ) && exists("/sys/kernel/mm/hugepages/hugepages-2048kB"),
+            "no huge page of 2 MiB is free",
+        ),
         "iptables" => (runs("iptables"), "not installed"),
         "runc" => (runs("runc"), "not installed"),
         unknown => panic!("no need is named {unknown}"),

@@ -4,6 +4,7 @@ use crate::{Answer, calls, memory, report};
 use serde_json::{Value, json};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -63,6 +64,8 @@ pub fn act(command: &str, args: &[&str]) -> Answer {
             memory::wait_for_signal(&signals).map(Value::from)
         }
         ("alloc-memory", [mebibytes]) => alloc_memory(parse(mebibytes)?),
+        ("huge-pages", [count]) => memory::touch_huge_pages(parse(count)?).map(Value::from),
+        ("read-device", [path, mebibytes]) => read_device(path, parse(mebibytes)?),
         ("fork-bomb", [count]) => fork_bomb(parse(count)?),
         ("fork-storm", [idle, count]) => fork_storm(parse(idle)?, parse(count)?),
         ("orphan", [seconds]) => orphan(parse(seconds)?),
@@ -188,7 +191,7 @@ fn ptrace() -> Answer {
     attached.map(Value::from)
 }
 
-/// Touches every page, so that the memory is charged. Tells how far it came as it goes: a process
+/// Touches every page, so that the memory is charged, and keeps it to the end. Tells how far it came as it goes: a process
 /// that the kernel kills tells nothing afterwards.
 fn alloc_memory(mebibytes: usize) -> Answer {
     let mut held = Vec::new();
@@ -197,7 +200,23 @@ fn alloc_memory(mebibytes: usize) -> Answer {
         block.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
         held.push(std::hint::black_box(block));
     }
-    Ok(json!(held.len()))
+    Ok(json!(std::mem::ManuallyDrop::new(held).len()))
+}
+
+/// Reads from the start of a block device past the cache, and tells the time it took.
+fn read_device(path: &str, mebibytes: usize) -> Answer {
+    let mut device = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECT)
+        .open(path)?;
+    // What is read past the cache goes to memory in whole blocks of the device.
+    let mut space = vec![0; (64 << 10) + 4096];
+    let start = space.as_ptr().align_offset(4096);
+    let begin = Instant::now();
+    for _ in 0..mebibytes * 16 {
+        device.read_exact(&mut space[start..start + (64 << 10)])?;
+    }
+    Ok(json!({ "seconds": begin.elapsed().as_secs_f64() }))
 }
 
 /// Starts children that wait, up to `count`, and tells how many there were at once.

@@ -144,6 +144,25 @@ pub fn mknod(path: &str, mode: u32, major: u32, minor: u32) -> io::Result<i64> {
     }))
 }
 
+/// Maps so many huge pages of the default size (2 MiB on x86-64), and writes to each.
+pub fn touch_huge_pages(count: usize) -> io::Result<usize> {
+    const SIZE: usize = 2 << 20;
+    let (access, kind) = (
+        libc::PROT_READ | libc::PROT_WRITE,
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_HUGETLB,
+    );
+    // SAFETY: a new mapping at an address that the kernel chooses touches no memory of ours.
+    let place = unsafe { libc::mmap(std::ptr::null_mut(), count * SIZE, access, kind, -1, 0) };
+    if place == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    for page in 0..count {
+        // SAFETY: the mapping has `count` pages of this size and is ours alone.
+        unsafe { place.cast::<u8>().add(page * SIZE).write_volatile(1) };
+    }
+    Ok(count)
+}
+
 /// One process more: `None` in the child.
 pub fn fork() -> io::Result<Option<i32>> {
     // SAFETY: this program has one thread, so the child holds no lock of another.
