@@ -339,6 +339,25 @@ fn how_a_detached_container_ended_for_want_of_memory_is_written_down() {
 }
 
 #[test]
+fn who_runs_a_container_is_told_that_it_ran_out_of_memory() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&["alloc-memory", "64"]);
+    let limit = |bytes: u64| json!({ "limit": bytes, "swap": bytes });
+    bundle.set("/linux/resources/memory", limit(24 * MEBIBYTE));
+    let ran = bundle.run();
+    assert_eq!(ran.code, 137);
+    assert!(ran.stderr.contains("killed for want of memory"), "{ran:?}");
+
+    bundle.set("/linux/resources/memory", limit(64 << 10));
+    let too_low = "container init was OOM-killed (memory limit too low?)";
+    bundle.create().failed_with(too_low);
+    bundle.run().failed_with(too_low);
+    bundle
+        .call(&["run", "--detach", &bundle.id])
+        .failed_with(too_low);
+}
+
+#[test]
 fn an_end_with_memory_to_spare_is_not_called_a_shortage() {
     needs!(root, probe);
     let mut bundle = Bundle::probe(&["alloc-memory", "4"]);

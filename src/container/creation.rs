@@ -10,7 +10,7 @@ use nix::unistd::{Pid, Uid};
 
 use super::draft::Draft;
 use super::hooks::{self, HookState};
-use super::{Context, Error, Status, call};
+use super::{Context, Error, Status, call, oom};
 use crate::cgroup::{self, Group};
 use crate::launch::{self, Equipment, Event, Launched};
 use crate::plan::Gate;
@@ -55,6 +55,7 @@ impl Creation {
         match creation.make() {
             Ok(()) => Ok(creation),
             Err(e) => {
+                let e = oom::explain(e, creation.draft.group.as_deref());
                 creation.undo();
                 Err(e)
             }

@@ -13,6 +13,7 @@ mod host;
 mod kill;
 mod list;
 mod monitor;
+mod oom;
 mod pause;
 mod ps;
 mod resume;
@@ -97,6 +98,11 @@ pub enum Error {
     Plan(#[from] plan::Error),
     #[error("unable to start container process: error during container init: {0}")]
     Launch(#[from] launch::Error),
+    /// The text is runc's.
+    #[error(
+        "unable to start container process: container init was OOM-killed (memory limit too low?)"
+    )]
+    OutOfMemory,
     #[error("unable to start container process: {0}")]
     Hook(String),
     #[error("bundle {path}: {}", reason(*.errno))]

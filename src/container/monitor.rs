@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use super::creation::{Creation, Made};
 use super::draft::Draft;
 use super::state::read_process;
-use super::{Context, CreateOptions, Error, call, delete, kill, start, wait};
+use super::{Context, CreateOptions, Error, call, delete, oom, start, wait};
 use crate::plan::Ending;
 use crate::spec::Id;
 use crate::state::{self as records, Exit, Identity, Phase, Record, Slot, Time};
@@ -169,7 +169,7 @@ pub(super) fn record_exit(cx: &Context, of: &Record, ended: Ended) -> Result<(),
         return Ok(());
     };
     let mut record = slot.record()?;
-    let oom = kill::group(&record)?.map_or(Ok(0), |group| group.oom_kills())? > 0;
+    let oom = oom::has_killed(&record)?;
     record.exit = Some(Exit {
         end: wait::end(ended),
         oom,

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::creation::{Creation, Made};
 use super::draft::Draft;
-use super::{Context, CreateOptions, Error, call, delete, monitor, start};
+use super::{Context, CreateOptions, Error, call, delete, monitor, oom, start};
 use nix::unistd::Pid;
 
 use crate::cgroup::Group;
@@ -69,6 +69,11 @@ fn tidy(
     ended: Ended,
     keep: bool,
 ) -> Result<(), Error> {
+    if ended == Ended::Signal(libc::SIGKILL)
+        && let Some(Ok(true)) = group.map(oom::has_killed_in)
+    {
+        log::warn!("container {}: killed for want of memory", record.id);
+    }
     if keep {
         return monitor::record_exit(cx, record, ended);
     }

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use super::creation::GATE;
 use super::hooks::{self, HookState};
-use super::{Context, Error, Status, call, kill};
+use super::{Context, Error, Status, call, kill, oom};
 use crate::launch::{self, GO, fault};
 use crate::spec::Id;
 use crate::state::{Phase, Record, Slot};
@@ -28,7 +28,8 @@ pub fn start(cx: &Context, id: &Id) -> Result<(), Error> {
 
     record.phase = Phase::Starting;
     slot.save(&record)?;
-    open_gate(&slot, &record)?;
+    open_gate(&slot, &record)
+        .or_else(|fault| Err(oom::explain(fault, kill::group(&record)?.as_deref())))?;
     record.phase = Phase::Running;
     slot.save(&record)?;
     poststart(&record)

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 
 use super::creation::GATE;
-use super::{Context, Error, kill, successor};
+use super::{Context, Error, oom, successor};
 use crate::cgroup::reopen;
 use crate::spec::Id;
 use crate::state::{Exit, Phase, Record};
@@ -119,8 +119,7 @@ fn has_seen_oom(record: &Record) -> bool {
     if let Some(exit) = record.exit {
         return exit.oom;
     }
-    let group = kill::group(record).ok().flatten();
-    group.is_some_and(|group| group.oom_kills().is_ok_and(|kills| kills > 0))
+    oom::has_killed(record).unwrap_or(false)
 }
 
 /// What the container is doing now. `dir` is its directory. An unfinished one is `Creating`, be its
