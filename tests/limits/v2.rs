@@ -83,6 +83,34 @@ fn a_v2_weight_of_block_devices_is_held_or_refused_by_its_file() {
     );
 }
 
+/// A machine has one after `rdma link add rxe0 type rxe netdev …`, if its kernel has the module.
+#[test]
+fn an_rdma_device_is_limited_or_said_not_to_be_there() {
+    needs!(root, cgroup2, probe);
+    let devices = fs::read_dir("/sys/class/infiniband").into_iter().flatten();
+    let Some(device) = devices.flatten().next() else {
+        let limit = json!({ "rdma": { "none0": { "hcaHandles": 3 } } });
+        let said = "linux.resources.rdma: write \"none0 hca_handle=3\"";
+        with(&limit).create().failed_with(said);
+        return;
+    };
+    let name = device.file_name().into_string().unwrap();
+    let both = json!({ "rdma": { &name: { "hcaHandles": 3, "hcaObjects": 10000 } } });
+    let bundle = created_with(&both);
+    let held = |handles| format!("{name} hca_handle={handles} hca_object=10000");
+    assert!(
+        v2(&bundle, "rdma.max")
+            .lines()
+            .any(|line| line.trim() == held(3))
+    );
+    update(&bundle, &json!({ "rdma": { &name: { "hcaHandles": 5 } } })).succeeded();
+    assert!(
+        v2(&bundle, "rdma.max")
+            .lines()
+            .any(|line| line.trim() == held(5))
+    );
+}
+
 #[test]
 fn what_v2_has_not_is_refused_by_its_field() {
     needs!(root, cgroup2, probe);
