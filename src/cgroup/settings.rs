@@ -265,6 +265,10 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
 
 /// The members of a list like `0-3,7` or, of each 4 the first 2, `0-15:2/4` (cpuset(7)), in order.
 pub(super) fn numbers(list: &str) -> Option<Vec<u32>> {
+    // More than the kernel takes (cpuset's max_write_len).
+    if list.len() > 1 << 16 {
+        return None;
+    }
     let mut numbers = Vec::new();
     for part in list
         .trim()
@@ -276,7 +280,7 @@ pub(super) fn numbers(list: &str) -> Option<Vec<u32>> {
         let (used, group): (u32, u32) = (used.parse().ok()?, group.parse().ok()?);
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
-        if group == 0 || last > 1 << 16 {
+        if group == 0 || last > 1 << 14 {
             return None;
         }
         numbers.extend((first..=last).filter(|n| (n - first) % group < used));

@@ -9,7 +9,7 @@ use crate::cgroup::Error;
 use crate::cgroup::directory::Directory;
 use crate::cgroup::settings::{Held, Setting, Shown};
 use crate::cgroup::v2::limits::{bytes_of_size, rdma};
-use crate::spec::limits::{Cpu, HugePages, Limits, Network};
+use crate::spec::limits::{BlockIo, Cpu, HugePages, Limits, Memory, Network};
 use crate::spec::units::{Bytes, Limit, Micros};
 
 /// What sets `limits`, as far as they are of controllers that are wanted of v1, in the order in which
@@ -20,10 +20,11 @@ pub(in crate::cgroup) fn settings(
     held: Held<'_>,
 ) -> Result<Vec<Setting>, Error> {
     let mut all = Vec::new();
-    if wanted("memory") {
+    // What is not set costs no look at the group.
+    if limits.memory != Memory::default() && wanted("memory") {
         all.extend(memory::settings(&limits.memory, held)?);
     }
-    if wanted("cpu") {
+    if limits.cpu != Cpu::default() && wanted("cpu") {
         all.extend(cpu(&limits.cpu, held));
     }
     if wanted("cpuset") {
@@ -37,7 +38,7 @@ pub(in crate::cgroup) fn settings(
         let field = "linux.resources.pids.limit";
         all.push(Setting::new("pids", field, "pids.max", value, Shown::Words));
     }
-    if wanted("blkio") {
+    if limits.block_io != BlockIo::default() && wanted("blkio") {
         all.extend(block_io::settings(&limits.block_io, held));
     }
     if wanted("hugetlb") {

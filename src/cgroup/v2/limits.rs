@@ -3,7 +3,7 @@
 use super::{block_io, memory};
 use crate::cgroup::Error;
 use crate::cgroup::settings::{Held, Setting, Shown, page_size};
-use crate::spec::limits::{ControlFile, Cpu, HugePages, Limits, Rdma};
+use crate::spec::limits::{BlockIo, ControlFile, Cpu, HugePages, Limits, Memory, Rdma};
 use crate::spec::units::{Bytes, Limit, Micros};
 
 /// What sets `limits`, as far as they are of controllers that are wanted of v2, in the order in which
@@ -14,10 +14,11 @@ pub(crate) fn settings(
     held: Held<'_>,
 ) -> Result<Vec<Setting>, Error> {
     let mut all = Vec::new();
-    if wanted("memory") {
+    // What is not set costs no look at the group.
+    if limits.memory != Memory::default() && wanted("memory") {
         all.extend(memory::settings(&limits.memory, held)?);
     }
-    if wanted("cpu") {
+    if limits.cpu != Cpu::default() && wanted("cpu") {
         all.extend(cpu(&limits.cpu, held)?);
     }
     if wanted("cpuset") {
@@ -28,7 +29,7 @@ pub(crate) fn settings(
         let field = "linux.resources.pids.limit";
         all.push(Setting::new("pids", field, "pids.max", value, Shown::Words));
     }
-    if wanted("io") {
+    if limits.block_io != BlockIo::default() && wanted("io") {
         all.extend(block_io::settings(&limits.block_io, held)?);
     }
     if wanted("hugetlb") {
