@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Bundle, needs};
+use harness::{Bundle, needs, slowness};
 use nix::libc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ fn resume(bundle: &Bundle) -> harness::Outcome {
 /// Waits until the container has written more than it has by now.
 #[track_caller]
 fn advances(bundle: &Bundle) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10) * slowness();
     let before = bundle.background_output().len();
     while bundle.background_output().len() == before {
         assert!(Instant::now() < deadline, "stands still");

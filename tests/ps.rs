@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Bundle, needs};
+use harness::{Bundle, needs, slowness};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 fn four() -> Bundle {
     let bundle = Bundle::busybox("sleep 61 & (sleep 62; true) & exec sleep 60");
     bundle.call(&["run", "--detach", &bundle.id]).succeeded();
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10) * slowness();
     while pids(&bundle).len() < 4 {
         assert!(Instant::now() < deadline, "do not start");
         thread::sleep(Duration::from_millis(5));

@@ -4,6 +4,8 @@
 mod harness;
 
 use harness::{Bundle, needs, program};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
 use std::thread;
@@ -70,4 +72,68 @@ fn out_of_place_commands_are_refused_in_runcs_words() {
         assert_eq!(ours, theirs);
     }
     assert_eq!(ours.len(), theirs.len());
+}
+
+/// The type of each value by its path.
+fn shape(value: &Value, path: &str, found: &mut BTreeMap<String, &'static str>) {
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(n) if n.is_f64() => "float",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    found.insert(path.into(), kind);
+    match value {
+        Value::Array(list) => list
+            .iter()
+            .for_each(|v| shape(v, &format!("{path}/-"), found)),
+        Value::Object(map) => map
+            .iter()
+            .for_each(|(key, v)| shape(v, &format!("{path}/{key}"), found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn stats_have_the_keys_and_the_types_of_runcs() {
+    needs!(root, busybox, runc);
+    let script = "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; echo x >/dev/shm/x; echo done; exec sleep 60";
+    let mut bundle = Bundle::busybox(script);
+    let cpu = json!({ "quota": 10000, "period": 50000, "cpus": "0" });
+    bundle.set("/linux/resources/cpu", cpu);
+    bundle.set("/linux/resources/pids", json!({ "limit": 20 }));
+    let shape_of = |program: &OsStr| {
+        let call = |words: &[&str]| bundle.finish(bundle.command_of(program, words)).succeeded();
+        let run = call(&["run", "--detach", &bundle.id]);
+        while !run.stdout_now().contains("done") {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let line = call(&["events", "--stats", &bundle.id]).stdout;
+        call(&["delete", "--force", &bundle.id]);
+        let mut found = BTreeMap::new();
+        shape(&serde_json::from_str(&line).unwrap(), "", &mut found);
+        found
+    };
+    let theirs = shape_of(OsStr::new("runc"));
+    let ours = shape_of(program());
+    // Whether there was something to read from a disk is chance.
+    let by_chance = |path: &str| path.starts_with("/data/blkio/io");
+    for (path, kind) in theirs.iter().filter(|(path, _)| !by_chance(path)) {
+        assert_eq!(ours.get(path), Some(kind), "{path}");
+    }
+    // What an old runc lacks, on v2 mostly.
+    let newer = |path: &str| {
+        let data = path.strip_prefix("/data/").unwrap_or_default();
+        let begins = ["hugetlb/", "cpuset/cpus", "cpuset/mems"];
+        data.contains("/psi")
+            || data.starts_with("memory/") && data.ends_with("/max")
+            || by_chance(path)
+            || begins.iter().any(|name| data.starts_with(name))
+    };
+    for path in ours.keys() {
+        assert!(theirs.contains_key(path) || newer(path), "{path}");
+    }
 }

@@ -221,9 +221,15 @@ fn a_lower_limit_is_felt_by_the_program_that_runs() {
     bundle.set("/linux/resources/pids", json!({ "limit": 100 }));
     let mut parent = bundle.run_in_background();
     update(&bundle, &["--pids-limit", "15"]).succeeded();
-    std::thread::sleep(std::time::Duration::from_millis(200));
-    bundle.kill("USR1").succeeded();
-    assert!(parent.wait().unwrap().success());
+    // A signal that comes before the program waits for it is lost.
+    let status = loop {
+        bundle.kill("USR1");
+        if let Some(status) = parent.try_wait().unwrap() {
+            break status;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
+    assert!(status.success(), "{status}");
     let output = bundle.background_output();
     let told: Value = serde_json::from_str(output.lines().last().unwrap()).unwrap();
     assert_eq!(told["ok"]["errno"], libc::EAGAIN, "{told}");
