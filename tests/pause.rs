@@ -85,6 +85,35 @@ fn sigkill_ends_a_paused_container_and_other_signals_wait() {
 }
 
 #[test]
+fn a_paused_container_that_is_asked_to_stop_hears_it() {
+    needs!(root, busybox);
+    let bundle = Bundle::busybox("trap 'exit 9' TERM; echo set; while :; do sleep 0.01; done");
+    let run = bundle.call(&["run", "--detach", &bundle.id]).succeeded();
+    while run.stdout_now().is_empty() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    pause(&bundle).succeeded();
+    bundle.call(&["stop", "--time=60", &bundle.id]).succeeded();
+    assert_eq!(bundle.call(&["wait", &bundle.id]).stdout, "9\n");
+}
+
+#[test]
+fn a_storm_of_forks_is_paused_too() {
+    needs!(root, busybox);
+    let forks = "while :; do /bin/true; done";
+    let bundle = Bundle::busybox(&format!("({forks}) & ({forks}) & {forks}"));
+    bundle.call(&["run", "--detach", &bundle.id]).succeeded();
+    let pids = || bundle.call(&["ps", "-f", "json", &bundle.id]).stdout;
+    for _ in 0..5 {
+        pause(&bundle).succeeded();
+        let before = pids();
+        thread::sleep(Duration::from_millis(50));
+        assert_eq!(pids(), before, "somebody is born or dies");
+        resume(&bundle).succeeded();
+    }
+}
+
+#[test]
 fn a_paused_container_is_deleted_by_force() {
     needs!(root, busybox);
     let bundle = Bundle::busybox("sleep 60 & exec sleep 60");

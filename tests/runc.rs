@@ -102,7 +102,7 @@ fn stats_have_the_keys_and_the_types_of_runcs() {
     needs!(root, busybox, runc);
     let script = "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; echo x >/dev/shm/x; echo done; exec sleep 60";
     let mut bundle = Bundle::busybox(script);
-    let cpu = json!({ "quota": 10000, "period": 50000, "cpus": "0" });
+    let cpu = json!({ "quota": 10000, "period": 50000 });
     bundle.set("/linux/resources/cpu", cpu);
     bundle.set("/linux/resources/pids", json!({ "limit": 20 }));
     let shape_of = |program: &OsStr| {

@@ -8,7 +8,7 @@ use crate::spec::Id;
 use crate::state::Exit;
 use crate::sys::{poll, signal};
 
-/// SIGTERM, and SIGKILL for what still runs after `grace`.
+/// SIGTERM, which a paused container wakes up for, and SIGKILL for what still runs after `grace`.
 pub fn stop(cx: &Context, id: &Id, grace: Duration) -> Result<Option<Exit>, Error> {
     let record = cx.store.load(id)?;
     let Some(process) = kill::process(&record)? else {
@@ -20,6 +20,10 @@ pub fn stop(cx: &Context, id: &Id, grace: Duration) -> Result<Option<Exit>, Erro
     match signal::send(process.as_fd(), libc::SIGTERM) {
         Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
         Err(errno) => return Err(Error::Signal(errno)),
+    }
+    // A paused one hears it only when it goes on.
+    if let Some(group) = kill::group(&record)? {
+        group.thaw()?;
     }
     let act = call("wait for the container's process");
     poll::wait(&[process.as_fd()], Some(grace)).map_err(act)?;
