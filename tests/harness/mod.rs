@@ -11,9 +11,9 @@ mod users;
 
 #[allow(unused_imports, reason = "no test of some programs repeats itself")]
 pub(crate) use needs::repetitions;
-#[allow(unused_imports, reason = "most tests have no limit of time")]
-pub(crate) use needs::slowness;
 pub(crate) use needs::{are_met, needs};
+#[allow(unused_imports, reason = "most tests have no limit of time")]
+pub(crate) use needs::{is_full, slowness};
 #[allow(
     unused_imports,
     reason = "most tests never name what a command returns"

@@ -38,11 +38,15 @@ pub(crate) fn slowness() -> u32 {
     told.and_then(|times| times.parse().ok()).unwrap_or(1)
 }
 
+/// Whether the long tests are to be as long as they are meant to be.
+pub(crate) fn is_full() -> bool {
+    env::var_os("BULKHEAD_FULL").is_some_and(|value| value == "1")
+}
+
 /// How often a long test repeats itself: `full` under `BULKHEAD_FULL=1`, else `short`, in either case
 /// as many times fewer as the machine is slower. Says so where that is not `full`.
 pub(crate) fn repetitions(short: usize, full: usize) -> usize {
-    let is_full = env::var_os("BULKHEAD_FULL").is_some_and(|value| value == "1");
-    let count = if is_full { full } else { short }.div_ceil(slowness() as usize);
+    let count = if is_full() { full } else { short }.div_ceil(slowness() as usize);
     if count < full {
         let test = thread::current().name().unwrap_or("a test").to_owned();
         tell(&format!("shortened: {test}: {count} of {full}"));
