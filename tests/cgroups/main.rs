@@ -1,7 +1,10 @@
 //! Groups on the real hierarchies of the jail: made, entered, limited, frozen, killed, removed.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+#[path = "../harness/mod.rs"]
 mod harness;
+
+mod limits;
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -14,7 +17,7 @@ use std::time::{Duration, Instant};
 use bulkhead::cgroup::{self, Error, Group, Hierarchies};
 use bulkhead::spec::Id;
 use bulkhead::spec::limits::{Access, DeviceKind, DeviceRule, GroupPath, Limits};
-use bulkhead::spec::units::{Bytes, Limit, Micros};
+use bulkhead::spec::units::{Bytes, Limit};
 use harness::needs;
 use nix::unistd::Pid;
 use serde_json::json;
@@ -170,80 +173,6 @@ fn a_group_is_made_entered_killed_and_removed() {
     wait_for("the end", || ground.group.pids().unwrap().is_empty());
 }
 
-#[test]
-fn limits_are_what_was_asked() {
-    needs!(root, hybrid);
-    let mut limits = Limits::default();
-    limits.memory.limit = Some(Limit::At(Bytes(64 << 20)));
-    limits.memory.swap = Some(Limit::At(Bytes(96 << 20)));
-    limits.memory.reservation = Some(Limit::At(Bytes(32 << 20)));
-    limits.memory.swappiness = Some(7);
-    limits.cpu.shares = Some(512);
-    limits.cpu.quota = Some(Limit::At(Micros(20_000)));
-    limits.cpu.period = Some(Micros(50_000));
-    limits.cpu.burst = Some(Micros(10_000));
-    limits.cpu.cpus = Some("0".into());
-    limits.pids = Some(Limit::At(17));
-    let ground = Ground::made(&limits);
-    for (file, wanted) in [
-        ("memory.limit_in_bytes", "67108864"),
-        ("memory.memsw.limit_in_bytes", "100663296"),
-        ("memory.soft_limit_in_bytes", "33554432"),
-        ("memory.swappiness", "7"),
-        ("cpu.shares", "512"),
-        ("cpu.cfs_quota_us", "20000"),
-        ("cpu.cfs_period_us", "50000"),
-        ("cpu.cfs_burst_us", "10000"),
-        ("cpuset.cpus", "0"),
-        ("pids.max", "17"),
-    ] {
-        assert_eq!(ground.value(file, file), wanted, "{file}");
-    }
-}
-
-#[test]
-fn a_group_is_in_every_hierarchy_that_limits_and_no_other() {
-    needs!(root, hybrid);
-    let ground = Ground::made(&Limits::default());
-    let has = |name: &str| {
-        let paths = ground.group.paths();
-        paths.iter().any(|path| path.join(name).exists())
-    };
-    let limiting = [
-        "memory.limit_in_bytes",
-        "cpuset.cpus",
-        "blkio.reset_stats",
-        "pids.max",
-    ];
-    assert!(limiting.iter().all(|file| has(file)));
-    assert!(!has("freezer.state"), "v2 freezes");
-}
-
-#[test]
-fn more_processes_than_the_limit_cannot_be_started() {
-    needs!(root);
-    let limits = Limits {
-        pids: Some(Limit::At(2)),
-        ..Limits::default()
-    };
-    let mut ground = Ground::made(&limits);
-    ground.run("sleep 0.1 & true; (sleep 0.1 & sleep 0.1) && echo started");
-    assert!(!ground.outcome().1.contains("started"));
-}
-
-#[test]
-fn a_process_killed_for_want_of_memory_is_counted() {
-    needs!(root);
-    let mut limits = Limits::default();
-    limits.memory.limit = Some(Limit::At(Bytes(8 << 20)));
-    limits.memory.swap = Some(Limit::At(Bytes(8 << 20)));
-    let mut ground = Ground::made(&limits);
-    assert_eq!(ground.group.oom_kills().unwrap(), 0);
-    ground.run("tail /dev/zero");
-    ground.outcome();
-    assert!(ground.group.oom_kills().unwrap() > 0);
-}
-
 /// 240 is for local use: without a driver the answer is ENXIO, but only to who may ask.
 const OPEN_DEVICES: &str = "dir=$(mktemp -d); mknod $dir/local c 240 0 || exit 3
     (: <$dir/local) 2>&1 | grep -oE 'not permitted|No such device'
@@ -284,18 +213,6 @@ fn on_v2_a_program_decides_on_devices() {
         ground.run(OPEN_DEVICES);
         assert_eq!(ground.outcome().1, wanted);
     }
-}
-
-#[test]
-fn on_v2_a_limit_without_its_controller_names_both() {
-    needs!(root, hybrid);
-    let mut limits = Limits::default();
-    limits.memory.limit = Some(Limit::At(Bytes(64 << 20)));
-    let mut ground = Ground::in_v2();
-    let text = ground.group.make(&limits, None).unwrap_err().to_string();
-    let wanted = "linux.resources.memory.limit: the memory controller is not available in cgroup \
-                  v2 here";
-    assert_eq!(text, wanted);
 }
 
 #[test]
@@ -423,20 +340,6 @@ fn a_path_that_is_no_group_is_not_touched() {
     assert!(matches!(error, Error::NotAGroup { .. }), "{error}");
     assert!(inner.exists());
     fs::remove_dir_all(dir).unwrap();
-}
-
-#[test]
-fn a_limit_that_the_kernel_refuses_names_its_field_and_value() {
-    needs!(root, hybrid);
-    let mut limits = Limits::default();
-    limits.cpu.cpus = Some("4000".into());
-    let mut ground = Ground::named(&GroupPath::Default);
-    let text = ground.group.make(&limits, None).unwrap_err().to_string();
-    assert!(
-        text.starts_with("linux.resources.cpu.cpus: write \"4000\" to "),
-        "{text}"
-    );
-    assert!(text.contains("/cpuset.cpus: "), "{text}");
 }
 
 #[test]
