@@ -26,6 +26,7 @@ fn host(groups: Groups) -> Host {
             permitted: ALL,
             inheritable: 0,
         },
+        denies_setgroups: false,
         has_kcore: true,
         groups,
         unit: None,

@@ -15,6 +15,8 @@ pub(super) fn probe(
     Ok(Host {
         uid: nix::unistd::geteuid().as_raw(),
         capabilities: identity::capabilities().map_err(call("ask for the own capabilities"))?,
+        denies_setgroups: std::fs::read_to_string("/proc/self/setgroups")
+            .is_ok_and(|word| word.trim() == "deny"),
         has_kcore: Path::new("/proc/kcore").exists(),
         groups: match hierarchies {
             Some(hierarchies) => shown(hierarchies, group),

@@ -12,6 +12,9 @@ pub struct Host {
     pub uid: u32,
     /// The runtime's own sets: what it cannot give, a container cannot get.
     pub capabilities: CapabilitySets,
+    /// The runtime's user namespace denies `setgroups`, and so do those below it
+    /// (user_namespaces(7)).
+    pub denies_setgroups: bool,
     /// Whether there is a /proc/kcore for /dev/core to name.
     pub has_kcore: bool,
     pub groups: Groups,

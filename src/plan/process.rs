@@ -137,9 +137,11 @@ impl Planner<'_> {
         }
     }
 
-    /// `None` where an unprivileged user's namespace denies `setgroups` (user_namespaces(7)).
+    /// `None` where the user namespace denies `setgroups`, as an unprivileged user's does
+    /// (user_namespaces(7)).
     fn groups(&self, process: &Process) -> Option<Vec<u32>> {
-        let denied = self.host.uid != 0 && self.container.namespaces.user == Namespace::New;
+        let is_new = self.container.namespaces.user == Namespace::New;
+        let denied = self.host.denies_setgroups || self.host.uid != 0 && is_new;
         let groups = &process.user.additional_gids;
         (!denied || !groups.is_empty()).then(|| groups.clone())
     }
