@@ -87,8 +87,6 @@ pub enum Error {
         unit: String,
         cause: apart::Error,
     },
-    #[error("the systemd unit {unit} is there already, and another's")]
-    UnitExists { unit: String },
     /// An annotation `org.systemd.property.NAME`.
     #[error("annotations: org.systemd.property.{name}: {why}")]
     UnitProperty { name: String, why: String },

@@ -21,7 +21,6 @@ use crate::spec::Id;
 use crate::spec::limits::{GroupPath, Limits};
 use crate::spec::unit::{Manager, Unit};
 use crate::sys::apart;
-use bus::Made;
 use properties::{Properties, Property, Version};
 
 #[derive(Debug)]
@@ -77,22 +76,19 @@ impl Systemd {
 
     /// Has systemd make the scope around `pid`.
     fn start(&mut self, limits: &Limits, pid: Pid) -> Result<(), Error> {
-        let Some(Draft { id, wishes }) = self.draft.take() else {
+        let Some(draft) = &mut self.draft else {
             return Ok(());
         };
         let version = version()?;
-        let mut properties = Properties::of_scope(&self.unit, &id, pid, version);
-        properties.0.extend(wishes);
+        let mut properties = Properties::of_scope(&self.unit, &draft.id, pid, version);
+        properties.0.append(&mut draft.wishes);
         // The limits come when the group is there: which files it has decides on some of them.
         let then = || self.told(limits, version);
-        let made = bus::start(&self.unit, &properties, then);
-        match made.map_err(fault("start", &self.unit))? {
-            Made::New => Ok(()),
-            Made::Not => {
-                let wishes = Vec::new();
-                self.draft = Some(Draft { id, wishes });
-                let unit = self.unit.name.clone();
-                Err(Error::UnitExists { unit })
+        match bus::start(&self.unit, &properties, then) {
+            Ok(Some(why)) => Err(fault("start", &self.unit)(apart::Error::Said(why))),
+            started => {
+                self.draft = None;
+                started.map(drop).map_err(fault("start", &self.unit))
             }
         }
     }
@@ -214,9 +210,16 @@ impl Group for Systemd {
     }
 
     fn remove(&self) -> Result<(), Error> {
-        if self.draft.is_none() {
-            bus::stop(&self.unit).map_err(fault("stop", &self.unit))?;
+        if self.draft.is_some() {
+            return self.inner.remove();
         }
-        self.inner.remove()
+        let stopped = bus::stop(&self.unit);
+        self.inner.remove()?;
+        if let Err(cause) = stopped {
+            // systemd lets go of a scope whose group is gone.
+            let fault = fault("stop", &self.unit)(cause);
+            log::warn!("{fault}; its group is removed");
+        }
+        Ok(())
     }
 }

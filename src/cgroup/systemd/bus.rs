@@ -34,50 +34,49 @@ const PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
-/// What became of a unit that was to be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Made {
-    New,
-    /// One of that name was there.
-    Not,
-}
-
-/// Makes the unit, with processes in it, waits until it is there, and sets what `then` gives.
+/// Makes the unit, with processes in it, waits until it is there, and sets what `then` gives. Answers
+/// why nothing was made, if so; after an error it may be there or not.
 pub(super) fn start(
     unit: &Unit,
     properties: &Properties,
     then: impl FnOnce() -> Properties,
-) -> Result<Made, apart::Error> {
-    const NOT: &str = "not";
-    let answer = converse(unit.manager, |bus| {
-        let version = bus.version()?;
-        let listed: Vec<_> = properties.for_version(version).collect();
-        let auxiliary: [(&str, Vec<(&str, &Value<'_>)>); 0] = [];
-        let body = (&*unit.name, "replace", listed, &auxiliary[..]);
-        let start = || match bus.job("StartTransientUnit", &body) {
-            Err(e) if is(&e, "UnitExists") => Ok(NOT),
-            result => result.map(|()| ""),
+) -> Result<Option<String>, apart::Error> {
+    let answer = apart(PATIENCE, || {
+        let (bus, version, job) = match begin(unit, properties) {
+            Ok(begun) => begun,
+            Err(why) => return Ok(why),
         };
-        if start()? == NOT {
-            // Perhaps one that has failed and is kept to be looked at: it is let go of.
-            bus.forget(unit)?;
-            if start()? == NOT {
-                return Ok(NOT);
-            }
-        }
-        bus.set(unit, &then(), version)?;
-        Ok("")
+        let end = job.end().and_then(|()| bus.set(unit, &then(), version));
+        end.map(|()| String::new()).map_err(words)
     })?;
-    Ok(if answer == NOT { Made::Not } else { Made::New })
+    Ok(Some(answer).filter(|why| !why.is_empty()))
+}
+
+/// Has systemd begin to make the unit.
+fn begin(unit: &Unit, properties: &Properties) -> Result<(Bus, u32, Job), String> {
+    let bus = Bus::connect(unit.manager)?;
+    let version = bus.version().map_err(words)?;
+    let listed: Vec<_> = properties.for_version(version).collect();
+    let auxiliary: [(&str, Vec<(&str, &Value<'_>)>); 0] = [];
+    let body = (&*unit.name, "replace", listed, &auxiliary[..]);
+    let mut job = bus.job("StartTransientUnit", &body);
+    if job.as_ref().is_err_and(|e| is(e, "UnitExists")) {
+        // Perhaps one that has failed and is kept to be looked at: it is let go of.
+        bus.forget(unit).map_err(words)?;
+        job = bus.job("StartTransientUnit", &body);
+    }
+    match job {
+        Err(e) if is(&e, "UnitExists") => Err("it is there already, and another's".into()),
+        job => Ok((bus, version, job.map_err(words)?)),
+    }
 }
 
 /// Sets properties of a unit that is there, for as long as it is.
 pub(super) fn set(unit: &Unit, properties: &Properties) -> Result<(), apart::Error> {
     converse(unit.manager, |bus| {
         let version = bus.version()?;
-        bus.set(unit, properties, version).map(|()| "")
+        bus.set(unit, properties, version)
     })
-    .map(drop)
 }
 
 /// Ends the unit and all that is in it, and waits for that. One that is gone is fine; one that lies in
@@ -85,19 +84,18 @@ pub(super) fn set(unit: &Unit, properties: &Properties) -> Result<(), apart::Err
 pub(super) fn stop(unit: &Unit) -> Result<(), apart::Error> {
     converse(unit.manager, |bus| {
         let path: OwnedObjectPath = match bus.call("GetUnit", &(&*unit.name,)) {
-            Err(e) if is(&e, "NoSuchUnit") => return Ok(""),
+            Err(e) if is(&e, "NoSuchUnit") => return Ok(()),
             answer => answer?.body().deserialize()?,
         };
         if bus.property(&path, "org.freedesktop.systemd1.Scope", "Slice")? != unit.slice {
-            return Ok("");
+            return Ok(());
         }
         match bus.job("StopUnit", &(&*unit.name, "replace")) {
             Err(e) if is(&e, "NoSuchUnit") => {}
-            result => result?,
+            job => job?.end()?,
         }
-        bus.forget(unit).map(|()| "")
+        bus.forget(unit)
     })
-    .map(drop)
 }
 
 /// The group that the manager's units lie in, from the root of the hierarchies.
@@ -111,16 +109,40 @@ pub(super) fn manager_group(manager: Manager) -> Result<PathBuf, apart::Error> {
 
 fn converse(
     manager: Manager,
-    talk: impl FnOnce(&Bus) -> Result<&'static str, Error>,
-) -> Result<String, apart::Error> {
-    apart(PATIENCE, || {
-        let answer = talk(&Bus::connect(manager)?).map_err(words)?;
-        Ok(answer.into())
-    })
+    talk: impl FnOnce(&Bus) -> Result<(), Error>,
+) -> Result<(), apart::Error> {
+    let whole = || {
+        talk(&Bus::connect(manager)?).map_err(words)?;
+        Ok(String::new())
+    };
+    apart(PATIENCE, whole).map(drop)
 }
 
 struct Bus {
     connection: Connection,
+}
+
+struct Job {
+    path: OwnedObjectPath,
+    /// The ends of all jobs since it was begun.
+    ends: MessageIterator,
+}
+
+impl Job {
+    /// Waits until it is done.
+    fn end(self) -> Result<(), Error> {
+        for end in self.ends {
+            let body = end?.body();
+            let (_, ended, _, result): (u32, OwnedObjectPath, &str, &str) = body.deserialize()?;
+            if ended == self.path {
+                return match result {
+                    "done" => Ok(()),
+                    other => Err(Error::Failure(format!("its job ended as {other:?}"))),
+                };
+            }
+        }
+        Err(Error::Failure("the connection has ended".into()))
+    }
 }
 
 impl Bus {
@@ -142,28 +164,21 @@ impl Bus {
             .call_method(Some(SYSTEMD), PATH, Some(MANAGER), method, body)
     }
 
-    /// Calls a method that begins a job, and waits for its end.
-    fn job<B: Serialize + DynamicType>(&self, method: &str, body: &B) -> Result<(), Error> {
+    /// Calls a method that begins a job.
+    fn job<B: Serialize + DynamicType>(&self, method: &str, body: &B) -> Result<Job, Error> {
         // Without a subscriber systemd sends no signals.
-        self.call("Subscribe", &())?;
+        match self.call("Subscribe", &()) {
+            Err(e) if is(&e, "AlreadySubscribed") => {}
+            answer => drop(answer?),
+        }
         let rule = MatchRule::builder()
             .msg_type(Type::Signal)
             .interface(MANAGER)?
             .member("JobRemoved")?
             .build();
         let ends = MessageIterator::for_match_rule(rule, &self.connection, Some(4096))?;
-        let job: OwnedObjectPath = self.call(method, body)?.body().deserialize()?;
-        for end in ends {
-            let body = end?.body();
-            let (_, ended, _, result): (u32, OwnedObjectPath, &str, &str) = body.deserialize()?;
-            if ended == job {
-                return match result {
-                    "done" => Ok(()),
-                    other => Err(Error::Failure(format!("its job ended as {other:?}"))),
-                };
-            }
-        }
-        Err(Error::Failure("the connection has ended".into()))
+        let path = self.call(method, body)?.body().deserialize()?;
+        Ok(Job { path, ends })
     }
 
     /// A property that is a string.
