@@ -116,7 +116,7 @@ fn stop_kills_what_does_not_listen_when_its_time_is_over() {
 
 #[test]
 fn a_killed_monitor_keeps_nobody_waiting() {
-    needs!(root, busybox);
+    needs!(root, busybox, told_exits);
     for verb in ["wait", "stop"] {
         let bundle = detached("trap 'exit 4' TERM; sleep 0.5; exit 4");
         kill(monitor(&bundle));
@@ -130,7 +130,7 @@ fn a_killed_monitor_keeps_nobody_waiting() {
 
 #[test]
 fn who_waits_is_not_told_of_another_container_by_the_same_id() {
-    needs!(root, busybox);
+    needs!(root, busybox, told_exits);
     let mut bundle = detached("exec sleep 60");
     let mut command = bundle.command(&["wait", &bundle.id]);
     let waiter = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -177,7 +177,7 @@ fn the_monitor_keeps_nothing_of_its_caller() {
 
 #[test]
 fn a_killed_monitor_is_replaced_by_the_next_command() {
-    needs!(root, busybox);
+    needs!(root, busybox, told_exits);
     let bundle = detached("trap 'exit 6' TERM; while :; do sleep 0.05; done");
     for words in [
         &["state", &bundle.id][..],

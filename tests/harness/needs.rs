@@ -92,6 +92,10 @@ fn missing(need: &str) -> Option<&'static str> {
         "probe" | "busybox" | "debian" => {
             (super::fixture(need).is_dir(), "run rootfs-fixtures/build")
         }
+        "told_exits" => (
+            is_linux(6, 15),
+            "before Linux 6.15 only a parent learns how a process ended",
+        ),
         "systemd" => (exists("/run/systemd/system"), "systemd does not run here"),
         "qemu" => (runs("qemu-system-x86_64"), "not installed"),
         "hugepages" => (
@@ -123,6 +127,14 @@ fn has_controller_mount(controller: &str) -> bool {
             .take_while(|w| *w != "rw")
             .any(|w| w == controller)
     })
+}
+
+fn is_linux(major: u32, minor: u32) -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release
+        .split(['.', '-'])
+        .map_while(|part| part.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(major), Some(minor))
 }
 
 fn runs(program: &str) -> bool {
