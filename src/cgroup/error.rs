@@ -50,6 +50,13 @@ pub enum Error {
         path: PathBuf,
         errno: Errno,
     },
+    /// cgroup v1 does not take a memory limit below what it cannot write back. The text is runc's.
+    #[error("unable to set memory limit to {limit} (current usage: {used}, peak usage: {peak})")]
+    MemoryInUse {
+        limit: String,
+        used: String,
+        peak: String,
+    },
     /// The kernel took the value and holds another, beyond what it is known to round.
     #[error("{field}: asked for {asked:?}, but {} holds {held:?}", path.display())]
     NotHeld {

@@ -100,6 +100,14 @@ impl Setting {
         // One write is one command to the kernel.
         for line in self.value.lines() {
             let result = group.write(&self.file, line);
+            if self.file == "memory.limit_in_bytes" && result == Err(Errno::EBUSY) {
+                let number = |file| Ok::<_, Error>(group.text(file)?.trim().into());
+                return Err(Error::MemoryInUse {
+                    limit: line.into(),
+                    used: number("memory.usage_in_bytes")?,
+                    peak: number("memory.max_usage_in_bytes")?,
+                });
+            }
             group.refused(self.field, &self.file, line, result)?;
         }
         let held = match group.read(&self.file) {
