@@ -5,6 +5,7 @@
 mod harness;
 
 mod devices;
+mod engines;
 mod felt;
 mod v1;
 mod v2;

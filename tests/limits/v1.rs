@@ -4,6 +4,8 @@ use crate::harness::needs;
 use crate::{Bundle, MEBIBYTE, created_with, disk, group_file, update, with};
 use serde_json::{Value, json};
 use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
 
 fn is_mounted(controller: &str) -> bool {
     fs::exists(format!("/sys/fs/cgroup/{controller}")).unwrap()
@@ -234,6 +236,28 @@ fn an_update_that_fails_on_the_way_is_taken_back() {
     let memory = group_file(&bundle, "memory", "memory.limit_in_bytes");
     assert_eq!(memory, (64 * MEBIBYTE).to_string());
     assert_eq!(group_file(&bundle, "cpu", "cpu.shares"), "512");
+}
+
+#[test]
+fn a_v1_memory_limit_below_what_is_in_use_is_refused_with_the_numbers() {
+    needs!(root, cgroup1, probe);
+    let mut bundle = Bundle::probe(&["alloc-memory", "40", "+", "sleep", "60"]);
+    // What may not be swapped out stays in use.
+    let limit = json!({ "limit": 64 * MEBIBYTE, "swap": 64 * MEBIBYTE, "swappiness": 0 });
+    bundle.set("/linux/resources/memory", limit);
+    let mut parent = bundle.run_in_background();
+    while !bundle.background_output().contains("\"ok\":40") {
+        sleep(Duration::from_millis(5));
+    }
+    let low = json!({ "memory": { "limit": MEBIBYTE } });
+    let said = "unable to set memory limit to 1048576 (current usage: 4";
+    update(&bundle, &low).failed_with(said);
+    let low = json!({ "memory": { "limit": MEBIBYTE, "checkBeforeUpdate": true } });
+    update(&bundle, &low).failed_with("rejecting memory limit 1048576 <= usage 4");
+    let held = group_file(&bundle, "memory", "memory.limit_in_bytes");
+    assert_eq!(held, (64 * MEBIBYTE).to_string());
+    bundle.kill("KILL").succeeded();
+    parent.wait().unwrap();
 }
 
 #[test]
