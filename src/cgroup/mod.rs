@@ -164,22 +164,20 @@ pub fn try_device_program() -> Result<(), Error> {
 /// The groups at recorded `paths`, and the unit that they are. One that is gone is fine; a path that
 /// is no longer on a cgroup filesystem is [`Error::NotAGroup`].
 pub fn reopen(paths: &[PathBuf], unit: Option<&Unit>) -> Result<Box<dyn Group>, Error> {
-    let group = reopen_paths(paths)?;
-    Ok(match unit {
-        Some(unit) => Box::new(Systemd::reopen(unit.clone(), group)),
-        None => group,
-    })
-}
-
-fn reopen_paths(paths: &[PathBuf]) -> Result<Box<dyn Group>, Error> {
     let mut seats = Vec::with_capacity(paths.len());
     for path in paths {
         seats.push(Seat::reopen(path)?);
     }
     let is_v2 = |seat: &Seat| seat.dir().is_some_and(Directory::is_v2);
-    Ok(match <[Seat; 1]>::try_from(seats) {
+    let group: Box<dyn Group> = match <[Seat; 1]>::try_from(seats) {
         Ok([one]) if is_v2(&one) => Box::new(V2::new(one)),
-        Ok(one) => Box::new(V1::reopen(one.into())),
-        Err(several) => Box::new(V1::reopen(several)),
+        seats => {
+            let seats = seats.map_or_else(|several| several, Vec::from);
+            Box::new(V1::reopen(seats, unit.is_some()))
+        }
+    };
+    Ok(match unit {
+        Some(unit) => Box::new(Systemd::reopen(unit.clone(), group)),
+        None => group,
     })
 }

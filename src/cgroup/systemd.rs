@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Pid, Uid};
 
+use super::v1::V1;
 use super::{Error, Group, Hierarchies, OomWatch, Stats, place, v1, v2};
 use crate::spec::Id;
 use crate::spec::limits::{GroupPath, Limits};
@@ -56,7 +57,14 @@ impl Systemd {
             Manager::User => bus::manager_group(unit.manager).map_err(fault("place", &unit))?,
         };
         let path = above.join(unit.path()).to_string_lossy().into_owned();
-        let inner = place(hierarchies, &GroupPath::Absolute(path), id)?;
+        let path = GroupPath::Absolute(path);
+        let inner = match hierarchies {
+            Hierarchies::V2(_) => place(hierarchies, &path, id)?,
+            Hierarchies::V1 {
+                controllers,
+                unified,
+            } => Box::new(V1::place(controllers, unified.as_ref(), &path, id)?.of_unit()),
+        };
         let id = id.clone();
         Ok(Self {
             unit,

@@ -39,6 +39,8 @@ pub(super) struct V1 {
     /// Controllers that only the v2 hierarchy has; unknown after [`super::reopen`].
     on_v2: String,
     seats: Vec<V1Seat>,
+    /// Whether systemd has made the groups, and sets what it knows of them anew from time to time.
+    is_unit: bool,
 }
 
 #[derive(Debug)]
@@ -76,10 +78,11 @@ impl V1 {
             unified: unified.map(V2::new),
             on_v2,
             seats: seats.collect::<Result<_, Error>>()?,
+            is_unit: false,
         })
     }
 
-    pub(super) fn reopen(seats: Vec<Seat>) -> Self {
+    pub(super) fn reopen(seats: Vec<Seat>, is_unit: bool) -> Self {
         let is_v2 = |seat: &Seat| seat.dir().is_some_and(Directory::is_v2);
         let (unified, v1): (Vec<Seat>, Vec<Seat>) = seats.into_iter().partition(is_v2);
         let seats = v1.into_iter().map(|seat| V1Seat {
@@ -90,7 +93,27 @@ impl V1 {
             unified: unified.into_iter().next().map(V2::new),
             on_v2: String::new(),
             seats: seats.collect(),
+            is_unit,
         }
+    }
+
+    /// The same, made by systemd.
+    pub(super) fn of_unit(self) -> Self {
+        let is_unit = true;
+        Self { is_unit, ..self }
+    }
+
+    /// At every daemon-reload systemd allows a unit's v1 group all devices that it was not told of, and
+    /// it cannot be told of every rule: there the program on the v2 group guards.
+    fn device_guard<'a>(&self, groups: &Groups<'a>) -> Result<DeviceGuard<&'a Directory>, Error> {
+        if !self.is_unit {
+            return groups.device_guard();
+        }
+        let program = groups.unified.map(DeviceGuard::Program);
+        program.ok_or(Error::NotEnforceable {
+            field: "linux.resources.devices",
+            why: "systemd undoes it on cgroup v1, and there is no v2 hierarchy beside",
+        })
     }
 
     fn unified(&self) -> Option<&Directory> {
@@ -163,7 +186,7 @@ impl Group for V1 {
             on_v2: &self.on_v2,
         };
         put_all(&groups.settings(limits)?)?;
-        match groups.device_guard()? {
+        match self.device_guard(&groups)? {
             DeviceGuard::Controller(group) => devices::set(group, &limits.devices),
             DeviceGuard::Program(group) => v2::devices::set(group, &limits.devices),
         }
@@ -190,7 +213,7 @@ impl Group for V1 {
             if limits.devices.is_empty() {
                 return Ok(());
             }
-            match groups.device_guard()? {
+            match self.device_guard(&groups)? {
                 DeviceGuard::Controller(group) => self.change_devices(group, &limits.devices),
                 DeviceGuard::Program(group) => v2::devices::set(group, &limits.devices),
             }
