@@ -83,10 +83,11 @@ fn watch(cx: &Context, id: &Id, draft: Draft, channel: OwnedFd) {
     log::logger().flush();
     let _ = channel.write_all(STARTED);
     drop(channel);
+    let seen = oom::wait_for_end(&record, process.as_fd());
     let Ok(Some(ended)) = signal::wait(process.as_fd(), true) else {
         return;
     };
-    if let Err(e) = record_exit(cx, &record, ended) {
+    if let Err(e) = seen.and_then(|oom| record_exit(cx, &record, ended, oom)) {
         log::warn!("container {id}: {e}; how it ended is not recorded");
     }
     // This process does not end by way of `main`.
@@ -163,13 +164,13 @@ pub(super) fn reopen(cx: &Context, of: &Record) -> Result<Option<Slot>, Error> {
     }
 }
 
-/// Writes down how the container ended, if it is still there to be told of.
-pub(super) fn record_exit(cx: &Context, of: &Record, ended: Ended) -> Result<(), Error> {
+/// Writes down how the container ended, if it is still there to be told of; `oom` if the kernel has
+/// killed in it for want of memory.
+pub(super) fn record_exit(cx: &Context, of: &Record, ended: Ended, oom: bool) -> Result<(), Error> {
     let Some(slot) = reopen(cx, of)? else {
         return Ok(());
     };
     let mut record = slot.record()?;
-    let oom = oom::has_killed(&record)?;
     record.exit = Some(Exit {
         end: wait::end(ended),
         oom,

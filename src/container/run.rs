@@ -4,7 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::creation::{Creation, Made};
 use super::draft::Draft;
-use super::{Context, CreateOptions, Error, call, delete, monitor, oom, start};
+use super::oom::Witness;
+use super::{Context, CreateOptions, Error, call, delete, monitor, start};
 use nix::unistd::Pid;
 
 use crate::cgroup::Group;
@@ -51,32 +52,28 @@ pub fn run(cx: &Context, id: &Id, options: &CreateOptions, how: &RunOptions) -> 
     } = made;
     slot.unlock();
     let pid = Pid::from_raw(record.pid.unwrap_or(0));
-    let ended = attend(pid, &process, &signals)?;
+    let mut witness = Witness::of(group.as_deref());
+    let ended = attend(pid, &process, &signals, &mut witness)?;
+    let oom = witness.look();
+    if oom && ended == Ended::Signal(libc::SIGKILL) {
+        log::warn!("container {id}: killed for want of memory");
+    }
 
     // The code is the program's, whatever becomes of what it leaves.
-    if let Err(e) = tidy(cx, &record, group.as_deref(), ended, how.keep) {
+    let tidied = if how.keep {
+        monitor::record_exit(cx, &record, ended, oom)
+    } else {
+        tidy(cx, &record, group.as_deref())
+    };
+    if let Err(e) = tidied {
         log::warn!("container {id}: {e}; what is left goes with delete --force");
     }
     begun?;
     Ok(super::wait::end(ended).exit_code())
 }
 
-/// Removes what an ended container leaves, or records its end where that is to be kept.
-fn tidy(
-    cx: &Context,
-    record: &Record,
-    group: Option<&dyn Group>,
-    ended: Ended,
-    keep: bool,
-) -> Result<(), Error> {
-    if ended == Ended::Signal(libc::SIGKILL)
-        && let Some(Ok(true)) = group.map(oom::has_killed_in)
-    {
-        log::warn!("container {}: killed for want of memory", record.id);
-    }
-    if keep {
-        return monitor::record_exit(cx, record, ended);
-    }
+/// Removes what an ended container leaves.
+fn tidy(cx: &Context, record: &Record, group: Option<&dyn Group>) -> Result<(), Error> {
     match monitor::reopen(cx, record)? {
         Some(slot) => delete::destroy(slot, record, group),
         None => Ok(()),
@@ -84,10 +81,18 @@ fn tidy(
 }
 
 /// Passes signals on until the process ends; its status.
-fn attend(pid: Pid, process: &OwnedFd, signals: &OwnedFd) -> Result<Ended, Error> {
+fn attend(
+    pid: Pid,
+    process: &OwnedFd,
+    signals: &OwnedFd,
+    witness: &mut Witness<'_>,
+) -> Result<Ended, Error> {
     let act = call("wait for the container's process");
     loop {
-        let ready = poll::wait(&[process.as_fd(), signals.as_fd()], None).map_err(&act)?;
+        let mut sources = vec![process.as_fd(), signals.as_fd()];
+        sources.extend(witness.fd());
+        let ready = poll::wait(&sources, None).map_err(&act)?;
+        witness.look();
         if ready & 0b10 != 0 {
             forward(pid, process.as_fd(), signals.as_fd())?;
         }

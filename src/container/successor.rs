@@ -5,10 +5,10 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::{Context, Error, call, kill, monitor, wait};
+use super::{Context, Error, call, kill, monitor, oom, wait};
 use crate::state::{Identity, Record};
 use crate::sys::clone::{self, Clone, Forked};
-use crate::sys::{identity, poll};
+use crate::sys::identity;
 
 /// Gives the container that `record` tells of a new monitor if it has lost its own. That is a favour
 /// to others: where it cannot be done, the command goes on.
@@ -65,7 +65,9 @@ fn watch(cx: &Context, of: &Record, process: &OwnedFd) -> Result<(), Error> {
     record.monitor = Identity::of(own).ok().flatten();
     slot.save(&record)?;
     slot.unlock();
-    let act = call("wait for the container's process");
-    while poll::wait(&[process.as_fd()], None).map_err(&act)? == 0 {}
-    wait::exit_of(process).map_or(Ok(()), |ended| monitor::record_exit(cx, &record, ended))
+    let oom = oom::wait_for_end(&record, process.as_fd())?;
+    let ended = wait::exit_of(process);
+    ended.map_or(Ok(()), |ended| {
+        monitor::record_exit(cx, &record, ended, oom)
+    })
 }

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use super::state::read_process;
-use super::{Context, Error, call, kill, oom, successor};
+use super::{Context, Error, kill, oom, successor};
 use crate::spec::Id;
 use crate::state::{End, Exit, Record, Time};
 use crate::sys::poll;
@@ -34,9 +34,7 @@ pub(super) fn exit_with(
     let seen = match process {
         None => None,
         Some(process) => {
-            let act = call("wait for the container's process");
-            while poll::wait(&[process.as_fd()], None).map_err(&act)? == 0 {}
-            let oom = oom::has_killed(record)?;
+            let oom = oom::wait_for_end(record, process.as_fd())?;
             exit_of(&process).map(|ended| Exit {
                 end: end(ended),
                 oom,
