@@ -236,3 +236,22 @@ fn annotations_set_properties_of_the_unit() {
         assert_eq!(scope.shows("LoadState"), "not-found", "{name}");
     }
 }
+
+#[test]
+fn a_detached_container_that_runs_out_of_memory_is_told_of() {
+    needs!(root, systemd, probe);
+    let mut scope = Scope::of(&["alloc-memory", "64"]);
+    let memory = json!({ "limit": 24 * MEBIBYTE, "swap": 24 * MEBIBYTE });
+    scope.bundle.set("/linux/resources/memory", memory);
+    // The group may be gone, and its counters with it, before anybody looks.
+    for _ in 0..3 {
+        let run = ["--systemd-cgroup", "run", "--detach", &scope.bundle.id];
+        scope.bundle.call(&run).succeeded();
+        eventually("its end is recorded", || {
+            scope.bundle.state()["exit"].is_object()
+        });
+        let exit = scope.bundle.state()["exit"].clone();
+        assert_eq!(exit["oom"], true, "{exit}");
+        scope.delete().succeeded();
+    }
+}
