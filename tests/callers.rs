@@ -201,14 +201,14 @@ fn a_kept_container_is_there_until_it_is_deleted() {
 }
 
 #[test]
-fn what_is_not_supported_yet_is_refused_when_a_container_is_made() {
+fn groups_of_systemd_are_refused_where_it_does_not_run() {
     needs!(root, busybox);
     let bundle = Bundle::busybox("true");
     for command in ["create", "run"] {
         for flag in ["--systemd-cgroup", "--cgroup-manager=systemd"] {
             bundle
                 .call(&[flag, command, &bundle.id])
-                .failed_with("systemd cgroup driver (--systemd-cgroup) is not supported yet");
+                .failed_with("--systemd-cgroup: systemd does not run here");
         }
     }
     bundle
