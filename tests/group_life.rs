@@ -165,7 +165,8 @@ fn deleted_in_time(bundle: &Bundle) {
     bundle.call(&["delete", "--force", &bundle.id]).succeeded();
     let took = begun.elapsed();
     running.wait().unwrap();
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    println!("deleted in {took:?}");
+    assert!(took < Duration::from_secs(2) * slowness(), "{took:?}");
 }
 
 #[test]
