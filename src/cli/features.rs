@@ -31,7 +31,7 @@ struct Features {
     mount_options: Vec<&'static str>,
     linux: Linux,
     annotations: BTreeMap<&'static str, &'static str>,
-    potentially_unsafe_config_annotations: [&'static str; 0],
+    potentially_unsafe_config_annotations: [&'static str; 1],
 }
 
 #[derive(Serialize)]
@@ -114,7 +114,8 @@ fn features() -> Features {
             ("org.opencontainers.runc.checkpoint.enabled", "false"),
             ("org.opencontainers.runc.version", program::RUNC),
         ]),
-        potentially_unsafe_config_annotations: [],
+        // A document may set properties of the container's unit by it.
+        potentially_unsafe_config_annotations: ["org.systemd.property."],
     }
 }
 
@@ -129,9 +130,9 @@ fn linux() -> Linux {
         cgroup: Cgroup {
             v1: true,
             v2: true,
-            systemd: false,
-            systemd_user: false,
-            rdma: false,
+            systemd: true,
+            systemd_user: true,
+            rdma: true,
         },
         seccomp: Seccomp {
             enabled: true,

@@ -6,6 +6,11 @@ use std::path::Path;
 use bulkhead::cgroup;
 use bulkhead::spec::limits::{GroupPath, HugePages, Limits};
 use bulkhead::spec::units::{Bytes, Limit, Micros};
+use cgroups_rs::fs::MaxValue;
+use cgroups_rs::fs::cpu::CpuController;
+use cgroups_rs::fs::cpuset::CpuSetController;
+use cgroups_rs::fs::memory::MemController;
+use cgroups_rs::fs::pid::PidController;
 
 use crate::Ground;
 use crate::harness::needs;
@@ -39,6 +44,45 @@ fn limits_are_what_was_asked() {
     ] {
         assert_eq!(ground.value(file, file), wanted, "{file}");
     }
+}
+
+/// By another's eyes than ours.
+#[test]
+fn an_independent_reader_finds_the_limits_too() {
+    needs!(root, hybrid);
+    let mut limits = Limits::default();
+    limits.memory.limit = Some(Limit::At(Bytes(64 << 20)));
+    limits.memory.swap = Some(Limit::At(Bytes(96 << 20)));
+    limits.memory.swappiness = Some(7);
+    limits.cpu.shares = Some(512);
+    limits.cpu.quota = Some(Limit::At(Micros(20_000)));
+    limits.cpu.period = Some(Micros(50_000));
+    limits.cpu.cpus = Some("0".into());
+    limits.pids = Some(Limit::At(17));
+    let ground = Ground::made(&limits);
+    let with = |file: &str| {
+        let paths = ground.group.paths();
+        paths
+            .into_iter()
+            .find(|path| path.join(file).exists())
+            .unwrap()
+    };
+    let none = std::path::PathBuf::new;
+
+    let memory = MemController::new(with("memory.limit_in_bytes"), none(), false);
+    assert_eq!(memory.memory_stat().limit_in_bytes, 64 << 20);
+    assert_eq!(memory.memory_stat().swappiness, 7);
+    assert_eq!(memory.memswap().limit_in_bytes, 96 << 20);
+    let cpu = CpuController::new(with("cpu.shares"), none(), false);
+    assert_eq!(cpu.shares().unwrap(), 512);
+    assert_eq!(
+        (cpu.cfs_quota().unwrap(), cpu.cfs_period().unwrap()),
+        (20_000, 50_000)
+    );
+    let cpuset = CpuSetController::new(with("cpuset.cpus"), none(), false);
+    assert_eq!(cpuset.cpuset().cpus, [(0, 0)]);
+    let pids = PidController::new(with("pids.max"), none(), false);
+    assert_eq!(pids.get_pid_max().unwrap(), MaxValue::Value(17));
 }
 
 /// hugetlb is such a controller on some hybrid hosts, unless whoever made our group has not passed it
