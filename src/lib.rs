@@ -16,7 +16,7 @@
 //! 7  cli/        one file per command
 //! 5  container/  create, start, kill, delete …: one file per verb
 //! 3  launch/     clone, run a plan, hear from the child
-//! 2  plan/       Container to Plan          cgroup/  v2, v1 and hybrid
+//! 2  plan/       Container to Plan          cgroup/  v2, v1, hybrid, systemd
 //!    state/      records, locks
 //! 1  spec/       config.json to Container
 //! 0  sys/        system calls: the home of `unsafe`
