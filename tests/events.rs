@@ -203,7 +203,17 @@ fn a_long_interval_does_not_hold_the_end_up() {
     let bundle = Bundle::busybox("exec sleep 60");
     bundle.create().succeeded();
     let stream = Stream::start(&bundle, "1h");
-    thread::sleep(Duration::from_millis(200));
+    let fds = format!("/proc/{}/fd", stream.child.id());
+    let watches = || {
+        let links = std::fs::read_dir(&fds).into_iter().flatten().flatten();
+        let mut links = links.filter_map(|fd| std::fs::read_link(fd.path()).ok());
+        links.any(|link| link.to_string_lossy().starts_with("anon_inode:[event"))
+    };
+    let deadline = deadline();
+    while !watches() {
+        assert!(Instant::now() < deadline, "never watches");
+        thread::sleep(Duration::from_millis(5));
+    }
     bundle.call(&["delete", "--force", &bundle.id]).succeeded();
     assert_eq!(stream.ends(), Vec::<Value>::new());
 }
@@ -275,6 +285,33 @@ fn how_a_detached_container_ended_for_want_of_memory_is_written_down() {
     assert_eq!(state["exit"]["oom"], true, "{state}");
     assert_eq!(state["exit"]["signal"], 9);
     assert_eq!(state["oomKilled"], true);
+}
+
+#[test]
+fn a_group_that_is_removed_as_soon_as_it_is_empty_has_told_before() {
+    needs!(root, cgroup2, busybox);
+    let mut bundle =
+        Bundle::busybox("until [ -e /dev/shm/go ]; do sleep 0.05; done; exec tail /dev/zero");
+    let limit = json!({ "limit": 24 * MEBIBYTE, "swap": 24 * MEBIBYTE });
+    bundle.set("/linux/resources/memory", limit);
+    let above = format!("/above-{}", bundle.id);
+    let path = format!("{above}/{}", bundle.id);
+    bundle.set("/linux/cgroupsPath", json!(path));
+    bundle.call(&["run", "--detach", &bundle.id]).succeeded();
+    let stream = streamed(&bundle);
+    // As systemd does.
+    let group = bundle.group("");
+    let remover = thread::spawn(move || while std::fs::remove_dir(&group).is_err() {});
+    let go = format!("/proc/{}/root/dev/shm/go", bundle.state()["pid"]);
+    std::fs::write(go, "").unwrap();
+    let lines = stream.ends();
+    let kinds: Vec<&Value> = lines.iter().map(|l| &l["type"]).collect();
+    assert!(kinds.contains(&&json!("oom")), "{kinds:?}");
+    assert_eq!(bundle.call(&["wait", &bundle.id]).stdout, "137\n");
+    assert_eq!(bundle.state()["exit"]["oom"], true);
+    remover.join().unwrap();
+    bundle.delete().succeeded();
+    std::fs::remove_dir(Path::new("/sys/fs/cgroup").join(&above[1..])).unwrap();
 }
 
 #[test]

@@ -25,8 +25,8 @@ pub fn stats(cx: &Context, id: &Id) -> Result<Stats, Error> {
     Ok(group.stats()?)
 }
 
-/// Tells of events, the stats after each `interval`, until the container's first process ends or
-/// nobody listens any more. Takes no lock.
+/// Tells of events, the stats after each `interval`, until the container's first process ends, its
+/// group is gone or nobody listens any more. Takes no lock.
 pub fn events(
     cx: &Context,
     id: &Id,
@@ -36,14 +36,14 @@ pub fn events(
     let (group, process) = living(cx, id)?;
     let mut oom = group.watch_oom()?;
     let mut clock = poll::Clock::start(Some(interval));
+    let mut is_over = false;
     loop {
-        let mut sources = vec![process.as_fd()];
-        sources.extend(oom.as_ref().map(|oom| oom.fd()));
-        let ready = match clock.left() {
-            Some(left) => poll::wait(&sources, left).map_err(call("wait for events"))?,
-            None => 0,
-        };
-        let has_ended = ready & 1 != 0;
+        if let Some(left) = clock.left().filter(|_| !is_over) {
+            let mut sources = vec![process.as_fd()];
+            sources.extend(oom.as_ref().map(|oom| oom.fd()));
+            let ready = poll::wait(&sources, left).map_err(call("wait for events"))?;
+            is_over = ready & 1 != 0;
+        }
 
         // Asked in any case: what kills the first process is heard of no later than its end.
         if let Some(oom) = &mut oom
@@ -52,7 +52,7 @@ pub fn events(
         {
             return Ok(());
         }
-        if has_ended {
+        if is_over {
             return Ok(());
         }
         if clock.left().is_some() {
@@ -60,6 +60,11 @@ pub fn events(
         }
         clock = poll::Clock::start(Some(interval));
         let stats = match group.stats() {
+            // The group is gone: so is the container, any moment.
+            Ok(stats) if stats == Stats::default() => {
+                is_over = true;
+                continue;
+            }
             Ok(stats) => Event::Stats(Box::new(stats)),
             Err(e) => {
                 log::warn!("container {id}: {e}");
