@@ -271,7 +271,7 @@ pub(super) struct WeightDevice {
 pub(super) struct ThrottleDevice {
     pub major: i64,
     pub minor: i64,
-    pub rate: Option<u64>,
+    pub rate: u64,
 }
 
 /// Unsigned in the schema, signed in `oci_spec`.

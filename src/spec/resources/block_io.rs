@@ -27,12 +27,14 @@ fn weights(asked: &Asked, at: At<'_>) -> Result<Vec<DeviceWeight>, Error> {
     let mut weights = Vec::new();
     for (index, one) in asked.weight_device.iter().flatten().enumerate() {
         let at = at.index(index);
+        if one.weight.or(one.leaf_weight).is_none() {
+            return Err(at.fault("neither weight nor leafWeight"));
+        }
         let one = DeviceWeight {
             device: device(one.major, one.minor, at)?,
             weight: weight(one.weight, at.key("weight"))?,
             leaf_weight: weight(one.leaf_weight, at.key("leafWeight"))?,
         };
-        // runc ignores an entry without a weight on v2 and writes 0 on v1, the default there.
         if one.weight.or(one.leaf_weight).is_some() {
             weights.push(one);
         }
@@ -72,8 +74,8 @@ fn throttles(asked: &Asked, at: At<'_>) -> Result<Vec<Throttle>, Error> {
                 what,
                 // 0 lifts the throttle, as in cgroup v1 and runc.
                 rate: match one.rate {
-                    None | Some(0) => Limit::None,
-                    Some(rate) => Limit::At(rate),
+                    0 => Limit::None,
+                    rate => Limit::At(rate),
                 },
             });
         }

@@ -388,7 +388,7 @@ fn block_devices_have_weights_and_rates() {
     let json = r#"{"weight": 10, "leafWeight": 1000, "weightDevice": [{"major": 8, "minor": 0, "weight": 20},
         {"major": 8, "minor": 1, "weight": 0}, {"major": 8, "minor": 2, "leafWeight": 30}],
         "throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 5}],
-        "throttleWriteBpsDevice": [{"major": 8, "minor": 0}], "throttleReadIOPSDevice": null,
+        "throttleWriteBpsDevice": [{"major": 8, "minor": 0, "rate": 0}], "throttleReadIOPSDevice": null,
         "throttleWriteIOPSDevice": [{"major": 8, "minor": 0, "rate": 0}]}"#;
     let device = |minor| DeviceNumber { major: 8, minor };
     let weight = |minor, weight, leaf_weight| DeviceWeight {
@@ -425,6 +425,11 @@ fn block_devices_have_weights_and_rates() {
         ),
         (
             "blockIO",
+            r#"{"weightDevice": [{"major": 8, "minor": 0}]}"#,
+            "blockIO.weightDevice[0]: neither weight nor leafWeight",
+        ),
+        (
+            "blockIO",
             r#"{"throttleReadIOPSDevice": [{"major": -1, "minor": 0, "rate": 1}]}"#,
             "blockIO.throttleReadIOPSDevice[0].major: -1 is no device number",
         ),
@@ -437,6 +442,10 @@ fn block_devices_have_weights_and_rates() {
         ),
         (
             r#"{"throttleReadBpsDevice": [{"major": 8, "rate": 1}]}"#,
+            "blockIO.throttleReadBpsDevice[0]: line ",
+        ),
+        (
+            r#"{"throttleReadBpsDevice": [{"major": 8, "minor": 0}]}"#,
             "blockIO.throttleReadBpsDevice[0]: line ",
         ),
     ] {
