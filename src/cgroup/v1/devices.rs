@@ -10,11 +10,14 @@ use crate::cgroup::devices::{FIELD, V1Lines, v1_lines};
 use crate::cgroup::directory::{Directory, errno};
 use crate::spec::limits::DeviceRule;
 
+const LIST: &str = "devices.list";
+
 /// Lets the processes of `group` use the devices that the rules allow, and for a moment none or all.
 pub(super) fn set(group: &Directory, rules: &[DeviceRule]) -> Result<(), Error> {
-    let rules = v1_lines(rules)?;
-    write(group, rules.reset, &["a".into()])?;
-    write(group, rules.exceptions, &rules.lines)
+    let wanted = v1_lines(rules)?;
+    write(group, wanted.reset, &["a".into()])?;
+    write(group, wanted.exceptions, &wanted.lines)?;
+    check(group, &wanted)
 }
 
 /// Writes what differs from the rules in force, so that nothing is denied or allowed meanwhile that
@@ -22,22 +25,31 @@ pub(super) fn set(group: &Directory, rules: &[DeviceRule]) -> Result<(), Error> 
 /// force: it lists exceptions only where the rest is denied.
 pub(super) fn change(group: &Directory, rules: &[DeviceRule]) -> Result<bool, Error> {
     let wanted = v1_lines(rules)?;
-    let Some(Differences { allow, deny }) = differences(&group.text("devices.list")?, &wanted)
-    else {
+    let Some(Differences { allow, deny }) = differences(&group.text(LIST)?, &wanted) else {
         return Ok(false);
     };
     write(group, "devices.allow", &allow)?;
     write(group, "devices.deny", &deny)?;
-    let list = group.text("devices.list")?;
-    if differences(&list, &wanted) != Some(Differences::default()) {
-        return Err(Error::NotHeld {
-            field: FIELD,
-            asked: wanted.lines.join(", "),
-            held: list.trim().replace('\n', ", "),
-            path: group.path().join("devices.list"),
-        });
-    }
+    check(group, &wanted)?;
     Ok(true)
+}
+
+/// The kernel holds what was wanted, as far as it shows it.
+fn check(group: &Directory, wanted: &V1Lines) -> Result<(), Error> {
+    let list = group.text(LIST)?;
+    let is_held = match differences(&list, wanted) {
+        Some(differences) => differences == Differences::default(),
+        None => list.starts_with("a ") && wanted.exceptions == "devices.deny",
+    };
+    if is_held {
+        return Ok(());
+    }
+    Err(Error::NotHeld {
+        field: FIELD,
+        asked: wanted.lines.join(", "),
+        held: list.trim().replace('\n', ", "),
+        path: group.path().join(LIST),
+    })
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
