@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Bundle, Outcome, needs, slowness};
+use harness::{Bundle, Outcome, eventually, needs, slowness};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -248,19 +248,11 @@ fn a_container_that_outlives_a_shortage_tells_of_each() {
     for (n, word) in ["one", "two"].iter().enumerate() {
         assert_eq!(stream.count("oom"), n);
         let root = format!("/proc/{}/root", bundle.state()["pid"]);
-        let deadline = deadline();
-        while !Path::new(&root).join("dev/shm/go").exists() {
-            assert!(
-                Instant::now() < deadline,
-                "the shell does not come to its pipe"
-            );
-            thread::sleep(Duration::from_millis(5));
-        }
-        std::fs::write(Path::new(&root).join("dev/shm/go"), "\n").unwrap();
+        let pipe = Path::new(&root).join("dev/shm/go");
+        eventually("the shell's pipe", || pipe.exists());
+        std::fs::write(pipe, "\n").unwrap();
         stream.wait_for("oom", n + 1);
-        while !bundle.background_output().contains(word) {
-            thread::sleep(Duration::from_millis(5));
-        }
+        eventually(word, || bundle.background_output().contains(word));
         assert_eq!(bundle.state()["status"], "running");
     }
     bundle.kill("KILL").succeeded();

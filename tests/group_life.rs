@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use harness::{Bundle, is_full, needs, repetitions, slowness};
+use harness::{Bundle, eventually, is_full, needs, repetitions, slowness};
 use serde_json::json;
 
 /// A container of user 1000 that sees its groups, in a cgroup namespace of its own.
@@ -129,20 +129,11 @@ fn groups_below_do_not_keep_a_container_alive() {
         cat d/cgroup.type; sleep 60";
     let bundle = of_root(script, WRITABLE, true);
     let mut running = bundle.run_in_background();
-    wait_for("its groups", || {
+    eventually("its groups", || {
         bundle.background_output() == "domain threaded\n"
     });
     bundle.call(&["delete", "--force", &bundle.id]).succeeded();
     running.wait().unwrap();
-}
-
-#[track_caller]
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10) * slowness();
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what} did not come about");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 fn storm() -> Bundle {
@@ -156,7 +147,7 @@ fn storm() -> Bundle {
 fn deleted_in_time(bundle: &Bundle) {
     let mut running = bundle.run_in_background();
     let members = || fs::read_to_string(bundle.group("pids").join("cgroup.procs")).unwrap();
-    wait_for("the storm", || {
+    eventually("the storm", || {
         let some = members();
         std::thread::sleep(Duration::from_millis(50));
         some.lines().count() > 20 && some != members()
@@ -165,7 +156,6 @@ fn deleted_in_time(bundle: &Bundle) {
     bundle.call(&["delete", "--force", &bundle.id]).succeeded();
     let took = begun.elapsed();
     running.wait().unwrap();
-    println!("deleted in {took:?}");
     assert!(took < Duration::from_secs(2) * slowness(), "{took:?}");
 }
 

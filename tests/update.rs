@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Bundle, Outcome, needs};
+use harness::{Bundle, Outcome, eventually, needs};
 use nix::libc;
 use serde_json::{Value, json};
 use std::fs::{self, File};
@@ -201,9 +201,7 @@ fn a_limit_below_what_is_in_use_is_rejected_where_that_is_asked() {
     let mut bundle = Bundle::busybox(script);
     bundle.set("/linux/resources/memory", json!({ "limit": 64 * MEBIBYTE }));
     let mut parent = bundle.run_in_background();
-    while !bundle.background_output().contains("held") {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    eventually("held", || bundle.background_output().contains("held"));
     let limit = json!({ "memory": { "limit": MEBIBYTE, "checkBeforeUpdate": true } });
     fs::write(bundle.dir.join("limit.json"), limit.to_string()).unwrap();
     update(&bundle, &["-r", "limit.json"]).failed_with("rejecting memory limit");
@@ -221,15 +219,14 @@ fn a_lower_limit_is_felt_by_the_program_that_runs() {
     bundle.set("/linux/resources/pids", json!({ "limit": 100 }));
     let mut parent = bundle.run_in_background();
     update(&bundle, &["--pids-limit", "15"]).succeeded();
+    let mut ended = None;
     // A signal that comes before the program waits for it is lost.
-    let status = loop {
+    eventually("the end", || {
         bundle.kill("USR1");
-        if let Some(status) = parent.try_wait().unwrap() {
-            break status;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    };
-    assert!(status.success(), "{status}");
+        ended = parent.try_wait().unwrap();
+        ended.is_some()
+    });
+    assert!(ended.unwrap().success(), "{ended:?}");
     let output = bundle.background_output();
     let told: Value = serde_json::from_str(output.lines().last().unwrap()).unwrap();
     assert_eq!(told["ok"]["errno"], libc::EAGAIN, "{told}");

@@ -127,7 +127,8 @@ impl Counters {
             // it was last looked at was here, or in a neighbour in this very moment.
             Err(Errno::ENODEV) => {
                 let news = before || above_grows();
-                // The file that is gone would be ready for ever.
+                // From here on it is neighbours alone; and the file that is gone would be ready for ever.
+                self.above = None;
                 self.changed = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
                 Ok(news)
             }

@@ -18,7 +18,7 @@ use bulkhead::cgroup::{self, Error, Group, Hierarchies};
 use bulkhead::spec::Id;
 use bulkhead::spec::limits::{Access, DeviceKind, DeviceRule, GroupPath, Limits};
 use bulkhead::spec::units::{Bytes, Limit};
-use harness::needs;
+use harness::{eventually, needs};
 use nix::unistd::Pid;
 use serde_json::json;
 
@@ -136,14 +136,6 @@ fn state_of(pid: Pid) -> char {
     stat.rsplit_once(") ").unwrap().1.chars().next().unwrap()
 }
 
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what} did not come about");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 const RW: Access = Access {
     read: true,
     write: true,
@@ -165,12 +157,12 @@ fn a_group_is_made_entered_killed_and_removed() {
     needs!(root);
     let mut ground = Ground::made(&Limits::default());
     let pid = ground.run("sleep 100 & sleep 100");
-    wait_for("the second sleep", || {
+    eventually("the second sleep", || {
         ground.group.pids().unwrap().len() >= 2
     });
     assert!(ground.group.pids().unwrap().contains(&pid));
     ground.group.kill().unwrap();
-    wait_for("the end", || ground.group.pids().unwrap().is_empty());
+    eventually("the end", || ground.group.pids().unwrap().is_empty());
 }
 
 /// 240 is for local use: without a driver the answer is ENXIO, but only to who may ask.
@@ -229,11 +221,11 @@ fn a_frozen_process_stands_still_and_can_be_killed() {
     assert_eq!(used(), before);
     ground.group.thaw().unwrap();
     assert!(!ground.group.is_frozen().unwrap());
-    wait_for("running again", || used() != before);
+    eventually("running again", || used() != before);
 
     ground.group.freeze().unwrap();
     ground.group.kill().unwrap();
-    wait_for("the end", || ground.group.pids().unwrap().is_empty());
+    eventually("the end", || ground.group.pids().unwrap().is_empty());
 }
 
 #[test]

@@ -382,6 +382,16 @@ impl Drop for Bundle {
     }
 }
 
+/// Waits until it is so; on a machine that hangs the test fails.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + patience();
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what} did not come about");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 fn wait(mut child: Child, command: &Command) -> std::process::ExitStatus {
     let deadline = Instant::now() + patience();
     loop {

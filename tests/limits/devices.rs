@@ -1,14 +1,12 @@
 //! Which devices the program can open, before and after an update.
 
-use crate::harness::needs;
+use crate::harness::{eventually, needs};
 use crate::{Bundle, allow_nodes, created_with, update};
 use bulkhead::sys::bpf;
 use nix::libc;
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::os::fd::AsFd;
-use std::thread::sleep;
-use std::time::Duration;
 
 // No driver has this number: an open that the group allows comes to the kernel's ENXIO.
 const NODE: [&str; 5] = ["mknod", "/home/node", "c", "511", "7"];
@@ -50,12 +48,14 @@ fn a_device_can_be_opened_after_an_update_and_not_after_the_next() {
     let words = [&["/probe"], &NODE[..], &open, &wait, &open, &wait, &open].concat();
     bundle.args(&words);
     let mut parent = bundle.run_in_background();
+    let pid = bundle.state()["pid"].clone();
     let next = |count: usize| {
-        while bundle.background_output().lines().count() < count {
-            sleep(Duration::from_millis(5));
-        }
-        // It has to wait before it is sent the signal.
-        sleep(Duration::from_millis(300));
+        // A signal that comes before the program waits for it is lost (proc_pid_syscall(5)).
+        let call = format!("{} ", libc::SYS_rt_sigtimedwait);
+        let in_call = || fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap();
+        eventually("the wait for a signal", || {
+            bundle.background_output().lines().count() >= count && in_call().starts_with(&call)
+        });
     };
     let denied = json!({ "allow": false, "access": "rwm" });
     next(3);

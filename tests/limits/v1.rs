@@ -1,11 +1,9 @@
 //! Files of v1 groups, where the hierarchy is mounted; where it is not, a limit is refused.
 
-use crate::harness::needs;
+use crate::harness::{eventually, needs};
 use crate::{Bundle, MEBIBYTE, created_with, disk, group_file, update, with};
 use serde_json::{Value, json};
 use std::fs;
-use std::thread::sleep;
-use std::time::Duration;
 
 fn is_mounted(controller: &str) -> bool {
     fs::exists(format!("/sys/fs/cgroup/{controller}")).unwrap()
@@ -246,9 +244,9 @@ fn a_v1_memory_limit_below_what_is_in_use_is_refused_with_the_numbers() {
     let limit = json!({ "limit": 64 * MEBIBYTE, "swap": 64 * MEBIBYTE, "swappiness": 0 });
     bundle.set("/linux/resources/memory", limit);
     let mut parent = bundle.run_in_background();
-    while !bundle.background_output().contains("\"ok\":40") {
-        sleep(Duration::from_millis(5));
-    }
+    eventually("the allocation", || {
+        bundle.background_output().contains("\"ok\":40")
+    });
     let low = json!({ "memory": { "limit": MEBIBYTE } });
     let said = "unable to set memory limit to 1048576 (current usage: 4";
     update(&bundle, &low).failed_with(said);
