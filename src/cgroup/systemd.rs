@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Pid, Uid};
 
 use super::v1::V1;
-use super::{Error, Group, Hierarchies, OomWatch, Stats, place, v1, v2};
+use super::{Error, Group, Hierarchies, OomWatch, Stats, place, try_device_program, v1, v2};
 use crate::spec::Id;
 use crate::spec::limits::{GroupPath, Limits};
 use crate::spec::unit::{Manager, Unit};
@@ -116,18 +116,14 @@ impl Systemd {
         Properties::of_settings(&settings.unwrap_or_default(), &held)
     }
 
-    /// A user may not load programs that guard devices. Nor may his container open what he may not,
-    /// or make nodes: the modes of the devices' files guard them.
-    fn unguarded(&self, result: Result<(), Error>) -> Result<(), Error> {
-        match result {
-            Err(e @ Error::DeviceProgram { .. })
-                if self.unit.manager == Manager::User && e.is_refusal() =>
-            {
-                log::debug!("{}: {e}", self.unit.name);
-                Ok(())
-            }
-            result => result,
-        }
+    /// Whether `fault` may be passed over: a user may not load programs that guard devices. Nor may
+    /// his container open what he may not, or make nodes: the modes of the devices' files guard them,
+    /// as far as a rule does not deny what they allow.
+    fn guard_by_modes(&self, fault: &Error, limits: &Limits) -> bool {
+        matches!(fault, Error::DeviceProgram { .. })
+            && fault.is_refusal()
+            && self.unit.manager == Manager::User
+            && !limits.deny_some_devices()
     }
 }
 
@@ -161,15 +157,29 @@ impl Group for Systemd {
         if let Some(pid) = newcomer {
             self.start(limits, pid)?;
         }
-        let made = self.inner.make(limits, newcomer);
-        self.unguarded(made)
+        // Devices come last: all else is set.
+        match self.inner.make(limits, newcomer) {
+            Err(e) if self.guard_by_modes(&e, limits) => {
+                log::debug!("{}: {e}", self.unit.name);
+                Ok(())
+            }
+            made => made,
+        }
     }
 
     fn update(&self, limits: &Limits) -> Result<(), Error> {
-        let properties = self.told(limits, version()?);
+        let mut limits = limits.clone();
+        // Asked ahead: an update that fails takes all of it back.
+        if self.unit.manager == Manager::User && !limits.devices.is_empty() {
+            match try_device_program() {
+                Err(e) if self.guard_by_modes(&e, &limits) => limits.devices.clear(),
+                tried => tried?,
+            }
+        }
+        let properties = self.told(&limits, version()?);
         bus::set(&self.unit, &properties).map_err(fault("set properties of", &self.unit))?;
         // Last: what is written to the group is exact.
-        self.unguarded(self.inner.update(limits))
+        self.inner.update(&limits)
     }
 
     fn delegate(&self, uid: Uid) -> Result<(), Error> {

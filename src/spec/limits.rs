@@ -29,18 +29,20 @@ impl Limits {
     /// Whether something is limited beside the use of devices, which the modes of their files limit,
     /// too. Only a rule that denies every device is taken for no more than that.
     pub fn limit_more_than_devices(&self) -> bool {
-        let denies_all = |rule: &DeviceRule| {
-            rule.kind == DeviceKind::All && rule.major.is_none() && rule.minor.is_none()
-        };
         let others = Self {
             devices: Vec::new(),
             ..self.clone()
         };
-        others != Self::default()
-            || !self
-                .devices
-                .iter()
-                .all(|rule| rule.allow || denies_all(rule))
+        others != Self::default() || self.deny_some_devices()
+    }
+
+    /// Whether a rule denies devices, and not simply every one.
+    pub fn deny_some_devices(&self) -> bool {
+        let denies_all = |rule: &DeviceRule| {
+            rule.kind == DeviceKind::All && rule.major.is_none() && rule.minor.is_none()
+        };
+        let mut rules = self.devices.iter();
+        !rules.all(|rule| rule.allow || denies_all(rule))
     }
 }
 

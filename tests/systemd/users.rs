@@ -2,7 +2,7 @@
 
 use super::{MEBIBYTE, eventually, output_of, systemctl};
 use crate::harness::{Bundle, Outcome, needs};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -95,6 +95,41 @@ fn a_user_has_a_scope_with_limits() {
     call(&bundle, &["delete", &id]).succeeded();
     assert_eq!(show(&unit, "LoadState"), "not-found");
     assert!(!group.exists());
+}
+
+#[test]
+fn device_rules_of_a_user_neither_undo_an_update_nor_get_lost() {
+    needs!(root, systemd, probe);
+    let mut bundle = bundle(&["sleep", "600"]);
+    let id = bundle.id.clone();
+    let deny = json!({ "allow": false, "access": "rwm" });
+    let allow = json!({ "allow": true, "type": "c", "major": 10, "minor": 200, "access": "rw" });
+    let deny_one = json!({ "allow": false, "type": "c", "major": 1, "minor": 5, "access": "rwm" });
+    bundle.set("/linux/resources/devices", json!([deny, allow]));
+    call(&bundle, &["--systemd-cgroup", "create", &id]).succeeded();
+    call(&bundle, &["start", &id]).succeeded();
+    let pids_max = bundle.group("").join("pids.max");
+
+    let update = |limit: u64, rules: Value| {
+        let resources = json!({ "pids": { "limit": limit }, "devices": rules });
+        let file = bundle.dir.join("resources.json");
+        fs::write(&file, resources.to_string()).unwrap();
+        call(
+            &bundle,
+            &["update", "--resources", file.to_str().unwrap(), &id],
+        )
+    };
+    update(44, json!([deny, allow])).succeeded();
+    assert_eq!(fs::read_to_string(&pids_max).unwrap().trim(), "44");
+    update(55, json!([deny_one])).failed_with("operation not permitted");
+    assert_eq!(fs::read_to_string(&pids_max).unwrap().trim(), "44");
+    assert_eq!(show(&format!("bulkhead-{id}.scope"), "TasksMax"), "44");
+    call(&bundle, &["delete", "--force", &id]).succeeded();
+
+    bundle.set("/linux/resources/devices", json!([deny_one]));
+    let outcome = call(&bundle, &["--systemd-cgroup", "create", &id]);
+    outcome.failed_with("linux.resources.devices: load the eBPF program");
+    assert!(bundle.leftovers().is_empty());
 }
 
 #[test]
