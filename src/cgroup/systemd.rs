@@ -177,8 +177,13 @@ impl Group for Systemd {
             }
         }
         let properties = self.told(&limits, version()?);
-        bus::set(&self.unit, &properties).map_err(fault("set properties of", &self.unit))?;
-        // Last: what is written to the group is exact.
+        // First what takes itself back if the kernel refuses a part of it: systemd, which would undo
+        // limits that it was not told of, has then been told nothing.
+        self.inner.update(&limits)?;
+        let act = "the limits are set until systemd sets its own anew: set properties of";
+        bus::set(&self.unit, &properties).map_err(fault(act, &self.unit))?;
+        // systemd has written them, too, and rounded. What is written last is exact.
+        limits.memory.check_before_update = false;
         self.inner.update(&limits)
     }
 

@@ -137,6 +137,32 @@ fn an_update_outlasts_a_daemon_reload() {
     check_files(&scope, "when lifted, after a reload", &lifted);
 }
 
+#[test]
+fn an_update_that_fails_leaves_what_was() {
+    needs!(root, systemd, probe);
+    let mut scope = Scope::of(&["sleep", "600"]);
+    scope
+        .bundle
+        .set("/linux/resources/memory", json!({ "limit": 64 * MEBIBYTE }));
+    scope.create().succeeded();
+    scope.bundle.start().succeeded();
+    // The kernel takes the first, and has no such cpu.
+    let limits = json!({ "memory": { "limit": 32 * MEBIBYTE }, "cpu": { "cpus": "4000" } });
+    let file = scope.bundle.dir.join("resources.json");
+    fs::write(&file, limits.to_string()).unwrap();
+    let words = ["update", "--resources", file.to_str().unwrap()];
+    let outcome = scope
+        .bundle
+        .call(&[&words[..], &[&*scope.bundle.id]].concat());
+    outcome.failed_with("linux.resources.cpu.cpus");
+
+    let before = [("memory.max", "67108864"), ("cpuset.cpus", "")];
+    check_files(&scope, "after the failure", &before);
+    check_properties(&scope, &[("MemoryMax", "67108864"), ("AllowedCPUs", "")]);
+    systemctl(&["daemon-reload"]);
+    check_files(&scope, "after a reload", &before);
+}
+
 /// What the program hears when it opens the device, from now on.
 #[track_caller]
 fn hears(bundle: &Bundle, wanted: &str) {
