@@ -247,14 +247,20 @@ fn annotations_set_properties_of_the_unit() {
         (
             "PIDs",
             "[1]",
-            "org.systemd.property.PIDs: it is set by the runtime alone",
+            "org.systemd.property.PIDs: a document may not set it, but only After, ",
+        ),
+        (
+            "FailureAction",
+            "'reboot-force'",
+            "org.systemd.property.FailureAction: a document may not set it",
         ),
         (
             "After",
             "a.service",
             "org.systemd.property.After: \"a.service\" is no value",
         ),
-        ("NoSuchThing", "true", "NoSuchThing"),
+        // systemd itself refuses.
+        ("KillMode", "'no-such-mode'", "no-such-mode"),
     ] {
         let key = format!("org.systemd.property.{name}");
         scope.bundle.set("/annotations", json!({ key: value }));

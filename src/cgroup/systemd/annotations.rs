@@ -10,9 +10,50 @@ use super::properties::Property;
 
 const PREFIX: &str = "org.systemd.property.";
 
-/// What is ours to say: whom the unit holds, where it lies and who rules below it. The document may
-/// come from somebody who must not move processes of the host.
-const OURS: [&str; 4] = ["PIDs", "PIDFDs", "Slice", "Delegate"];
+/// What a document may ask for: the order and the end of the unit, and limits of its own. Who wrote the
+/// document need not be who rules the host, and others move processes, start and stop units, load
+/// programs or reboot (`FailureAction`).
+const TAKEN: [&str; 35] = [
+    // In which order units start and end.
+    "After",
+    "Before",
+    "DefaultDependencies",
+    "Description",
+    // When and how it ends.
+    "CollectMode",
+    "FinalKillSignal",
+    "KillMode",
+    "KillSignal",
+    "OOMPolicy",
+    "RuntimeMaxUSec",
+    "RuntimeRandomizedExtraUSec",
+    "SendSIGHUP",
+    "SendSIGKILL",
+    "TimeoutStopUSec",
+    "WatchdogSignal",
+    // What is counted.
+    "BlockIOAccounting",
+    "CPUAccounting",
+    "IOAccounting",
+    "IPAccounting",
+    "MemoryAccounting",
+    "TasksAccounting",
+    // Limits, where linux.resources sets none; none that takes from others (MemoryMin, MemoryLow).
+    "BlockIOWeight",
+    "CPUQuotaPerSecUSec",
+    "CPUQuotaPeriodUSec",
+    "CPUShares",
+    "CPUWeight",
+    "IOWeight",
+    "MemoryHigh",
+    "MemoryLimit",
+    "MemoryMax",
+    "MemorySwapMax",
+    "MemoryZSwapMax",
+    "StartupCPUWeight",
+    "StartupIOWeight",
+    "TasksMax",
+];
 
 pub(super) fn wishes(annotations: &BTreeMap<String, String>) -> Result<Vec<Property>, Error> {
     let asked = annotations
@@ -26,34 +67,31 @@ fn wish(name: &str, text: &str) -> Result<Property, Error> {
         name: name.into(),
         why,
     };
-    if name.len() < 3 || !name.chars().all(|c| c.is_ascii_alphabetic()) {
-        return Err(fault(
-            "a property has a name of three letters or more".into(),
-        ));
-    }
-    if OURS.contains(&name) {
-        return Err(fault("it is set by the runtime alone".into()));
+    // As systemd's own unit files have it; over D-Bus such a property counts microseconds.
+    let stem = seconds(name);
+    let told = stem.map_or_else(|| name.to_string(), |stem| format!("{stem}USec"));
+    if !TAKEN.contains(&&*told) {
+        let taken = TAKEN.join(", ");
+        return Err(fault(format!(
+            "a document may not set it, but only {taken}"
+        )));
     }
     let value = value(text.trim()).ok_or_else(|| {
         fault(format!(
             "{text:?} is no value: give 'a string', a number (uint64 5, 1.5), true, false or ['a', 'list']"
         ))
     })?;
-    let Some(stem) = seconds(name) else {
-        return Ok(property(name.into(), value));
+    let value = match stem {
+        None => value,
+        Some(_) => micros(&value)
+            .ok_or_else(|| fault(format!("{text:?} is no number of seconds")))?
+            .into(),
     };
-    // As systemd's own unit files have it; over D-Bus such a property counts microseconds.
-    let micros =
-        micros(&value).ok_or_else(|| fault(format!("{text:?} is no number of seconds")))?;
-    Ok(property(format!("{stem}USec"), micros.into()))
-}
-
-fn property(name: String, value: Value<'static>) -> Property {
-    Property {
-        name: name.into(),
+    Ok(Property {
+        name: told.into(),
         value,
         since: 0,
-    }
+    })
 }
 
 /// `TimeoutStop` of `TimeoutStopSec`.
@@ -222,11 +260,38 @@ mod tests {
 
     #[test]
     fn what_may_not_be_asked_names_the_annotation() {
-        for (name, text, said) in [
-            ("PIDs", "[]", "it is set by the runtime alone"),
-            ("a_b", "1", "three letters"),
-            ("After", "a.service", "\"a.service\" is no value"),
-        ] {
+        let others = [
+            "PIDs",
+            "PIDFDs",
+            "Slice",
+            "Delegate",
+            "DelegateControllers",
+            "DelegateSubgroup",
+            "FailureAction",
+            "SuccessAction",
+            "JobTimeoutAction",
+            "StartLimitAction",
+            "RebootArgument",
+            "OnFailure",
+            "OnSuccess",
+            "Wants",
+            "Requires",
+            "Conflicts",
+            "BindsTo",
+            "PropagatesStopTo",
+            "JoinsNamespaceOf",
+            "BPFProgram",
+            "IPIngressFilterPath",
+            "ManagedOOMPreference",
+            "MemoryMin",
+            "User",
+            "Sec",
+            "",
+            "a_b",
+        ];
+        let others = others.map(|name| (name, "'x'", "a document may not set it, but only After,"));
+        let unread = ("After", "a.service", "\"a.service\" is no value");
+        for (name, text, said) in others.into_iter().chain([unread]) {
             let asked = BTreeMap::from([(format!("{PREFIX}{name}"), text.to_string())]);
             let error = wishes(&asked).unwrap_err().to_string();
             let begin = format!("annotations: org.systemd.property.{name}: ");
