@@ -19,7 +19,7 @@ use nix::unistd::{Pid, Uid};
 use super::v1::V1;
 use super::{Error, Group, Hierarchies, OomWatch, Stats, place, try_device_program, v1, v2};
 use crate::spec::Id;
-use crate::spec::limits::{GroupPath, Limits};
+use crate::spec::limits::{ControlFile, GroupPath, Limits};
 use crate::spec::unit::{Manager, Unit};
 use crate::sys::apart;
 use properties::{Properties, Property, Version};
@@ -32,6 +32,9 @@ pub(super) struct Systemd {
     /// Until the unit is there, and ours to stop.
     draft: Option<Draft>,
 }
+
+/// Of a v2 group: whether all of it ends when the kernel ends one process for want of memory.
+const OOM_GROUP: &str = "memory.oom.group";
 
 /// What a unit will be beside its limits.
 #[derive(Debug)]
@@ -89,6 +92,10 @@ impl Systemd {
         };
         let version = version()?;
         let mut properties = Properties::of_scope(&self.unit, &draft.id, pid, version);
+        let mut unified = limits.unified.iter();
+        if unified.any(|(file, value)| file.as_str() == OOM_GROUP && value.trim() == "1") {
+            properties.end_together_for_want_of_memory();
+        }
         properties.0.append(&mut draft.wishes);
         // The limits come when the group is there: which files it has decides on some of them.
         let then = || self.told(limits, version);
@@ -103,17 +110,36 @@ impl Systemd {
 
     /// What systemd is told of the limits. Those that cannot be set are told when they are written.
     fn told(&self, limits: &Limits, version: Version) -> Properties {
-        let paths = self.inner.paths();
-        // No two hierarchies have a file of one name.
-        let held = |_: &str, file: &str| {
-            let read = |dir: &PathBuf| fs::read_to_string(dir.join(file)).ok();
-            paths.iter().find_map(read)
-        };
+        let held = |_: &str, file: &str| self.held(file);
         let settings = match version {
             Version::V1 => v1::limits::settings(limits, |_| true, &held),
             Version::V2 => v2::limits::settings(limits, |_| true, &held),
         };
         Properties::of_settings(&settings.unwrap_or_default(), &held)
+    }
+
+    /// No two hierarchies have a file of one name.
+    fn held(&self, file: &str) -> Option<String> {
+        let read = |dir: &PathBuf| fs::read_to_string(dir.join(file)).ok();
+        self.inner.paths().iter().find_map(read)
+    }
+
+    /// systemd writes [`OOM_GROUP`] with the limits of memory, as it was told when the unit began, and
+    /// takes no other word later.
+    fn keep_oom_group(&self, limits: &mut Limits, before: Option<String>) {
+        let Ok(file) = ControlFile::new(OOM_GROUP) else {
+            return;
+        };
+        let before = before.as_deref().map(str::trim);
+        match (limits.unified.get(&file), before) {
+            (None, Some("1")) => drop(limits.unified.insert(file, "1".into())),
+            (Some(now), Some(before)) if now.trim() != before => log::warn!(
+                "{}: systemd undoes {OOM_GROUP} when it sets the unit's limits anew, as it does at a \
+                 daemon-reload",
+                self.unit.name
+            ),
+            _ => {}
+        }
     }
 
     /// Whether `fault` may be passed over: a user may not load programs that guard devices. Nor may
@@ -177,6 +203,7 @@ impl Group for Systemd {
             }
         }
         let properties = self.told(&limits, version()?);
+        let oom_group = self.held(OOM_GROUP);
         // First what takes itself back if the kernel refuses a part of it: systemd, which would undo
         // limits that it was not told of, has then been told nothing.
         self.inner.update(&limits)?;
@@ -184,6 +211,10 @@ impl Group for Systemd {
         bus::set(&self.unit, &properties).map_err(fault(act, &self.unit))?;
         // systemd has written them, too, and rounded. What is written last is exact.
         limits.memory.check_before_update = false;
+        limits
+            .unified
+            .retain(|file, _| file.as_str() != "memory.reclaim");
+        self.keep_oom_group(&mut limits, oom_group);
         self.inner.update(&limits)
     }
 

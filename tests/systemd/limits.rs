@@ -1,10 +1,11 @@
 //! Limits: in the kernel's files and in the unit's properties, and still there when systemd has set
 //! its units anew.
 
-use super::{MEBIBYTE, Scope, eventually, systemctl};
+use super::{MEBIBYTE, Scope, eventually, output_of, systemctl};
 use crate::harness::{Bundle, needs};
 use serde_json::{Value, json};
 use std::fs;
+use std::process::Command;
 
 /// Files and what they hold.
 #[track_caller]
@@ -161,6 +162,38 @@ fn an_update_that_fails_leaves_what_was() {
     check_properties(&scope, &[("MemoryMax", "67108864"), ("AllowedCPUs", "")]);
     systemctl(&["daemon-reload"]);
     check_files(&scope, "after a reload", &before);
+}
+
+#[test]
+fn ending_together_for_want_of_memory_is_kept_as_far_as_systemd_can() {
+    needs!(root, systemd, probe);
+    let mut scope = Scope::of(&["sleep", "600"]);
+    let oom_group = json!({ "memory.oom.group": "1" });
+    scope
+        .bundle
+        .set("/linux/resources/memory", json!({ "limit": 64 * MEBIBYTE }))
+        .set("/linux/resources/unified", oom_group);
+    let created = scope.create().succeeded();
+    scope.bundle.start().succeeded();
+    let id = &*scope.bundle.id;
+    check_files(&scope, "after create", &[("memory.oom.group", "1")]);
+    // systemd writes all that is of memory.
+    let words = ["update", "--memory", "96M", id];
+    scope.bundle.call(&words).succeeded();
+    let updated = [("memory.max", "100663296"), ("memory.oom.group", "1")];
+    check_files(&scope, "after an update", &updated);
+
+    let version = output_of(Command::new("systemctl").arg("--version"));
+    let version = version.split_whitespace().nth(1).unwrap();
+    if version.parse::<u32>().unwrap() < 253 {
+        let said = format!("systemd {version} undoes memory.oom.group");
+        assert!(created.stderr.contains(&said), "{created:?}");
+        return;
+    }
+    assert_eq!(created.stderr, "");
+    assert_eq!(scope.shows("OOMPolicy"), "kill");
+    systemctl(&["daemon-reload"]);
+    check_files(&scope, "after a reload", &updated);
 }
 
 /// What the program hears when it opens the device, from now on.

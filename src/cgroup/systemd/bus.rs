@@ -21,7 +21,7 @@ use zbus::message::{Message, Type};
 use zbus::zvariant::{DynamicType, OwnedObjectPath, OwnedValue, Value};
 use zbus::{Error, MatchRule};
 
-use super::properties::{Properties, Property};
+use super::properties::{OOM_POLICY, Properties, Property};
 use crate::spec::unit::{Manager, Unit};
 use crate::sys::apart::{self, apart};
 use crate::sys::{process, reason};
@@ -57,6 +57,14 @@ fn begin(unit: &Unit, properties: &Properties) -> Result<(Bus, u32, Job), String
     let bus = Bus::connect(unit.manager)?;
     let version = bus.version().map_err(words)?;
     let listed: Vec<_> = properties.for_version(version).collect();
+    let unknown = properties.0.iter().filter(|one| one.since > version);
+    if unknown.clone().any(|one| one.name == OOM_POLICY) {
+        log::warn!(
+            "{}: systemd {version} undoes memory.oom.group when it sets the unit's limits anew, as it \
+             does at a daemon-reload; it does not from 253 on",
+            unit.name
+        );
+    }
     let auxiliary: [(&str, Vec<(&str, &Value<'_>)>); 0] = [];
     let body = (&*unit.name, "replace", listed, &auxiliary[..]);
     let mut job = bus.job("StartTransientUnit", &body);

@@ -18,7 +18,7 @@ pub(super) struct Property {
     pub(super) name: Cow<'static, str>,
     pub(super) value: Value<'static>,
     /// The version of systemd that has brought it. An older one is not told: it does not undo what it
-    /// does not know.
+    /// does not know (but see [`OOM_POLICY`]).
     pub(super) since: u32,
 }
 
@@ -31,6 +31,9 @@ pub(super) enum Version {
     V1,
     V2,
 }
+
+pub(super) const OOM_POLICY: &str = "OOMPolicy";
+const OOM_POLICY_SINCE: u32 = 253;
 
 /// No limit, in every property that is a number.
 const INFINITY: u64 = u64::MAX;
@@ -67,6 +70,12 @@ impl Properties {
         }
         list.put(236, "CollectMode", "inactive-or-failed");
         list
+    }
+
+    /// systemd's word for `memory.oom.group`, which it takes only when a unit begins. An older one has no
+    /// such word for a scope, and writes 0 at every daemon-reload.
+    pub(super) fn end_together_for_want_of_memory(&mut self) {
+        self.put(OOM_POLICY_SINCE, OOM_POLICY, "kill");
     }
 
     /// What systemd knows of these settings, which are made on a group that holds `held`. Files of v1
