@@ -179,14 +179,29 @@ impl Bus {
             Err(e) if is(&e, "AlreadySubscribed") => {}
             answer => drop(answer?),
         }
+        // Anybody may send signals of this name. They are told apart by the sender's unique name, which
+        // the bus vouches for; a name that can be owned is not compared here.
+        let sender = self.owner()?;
         let rule = MatchRule::builder()
             .msg_type(Type::Signal)
+            .sender(&*sender)?
             .interface(MANAGER)?
             .member("JobRemoved")?
             .build();
         let ends = MessageIterator::for_match_rule(rule, &self.connection, Some(4096))?;
         let path = self.call(method, body)?.body().deserialize()?;
         Ok(Job { path, ends })
+    }
+
+    /// Who systemd is on this bus.
+    fn owner(&self) -> Result<String, Error> {
+        let bus = "org.freedesktop.DBus";
+        let path = "/org/freedesktop/DBus";
+        let body = (SYSTEMD,);
+        self.connection
+            .call_method(Some(bus), path, Some(bus), "GetNameOwner", &body)?
+            .body()
+            .deserialize()
     }
 
     /// A property that is a string.
