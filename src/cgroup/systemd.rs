@@ -40,6 +40,8 @@ const OOM_GROUP: &str = "memory.oom.group";
 #[derive(Debug)]
 struct Draft {
     id: Id,
+    /// Where its group is expected, from the root of the hierarchies.
+    path: String,
     wishes: Vec<Property>,
 }
 
@@ -60,19 +62,19 @@ impl Systemd {
             Manager::User => bus::manager_group(unit.manager).map_err(fault("place", &unit))?,
         };
         let path = above.join(unit.path()).to_string_lossy().into_owned();
-        let path = GroupPath::Absolute(path);
+        let at = GroupPath::Absolute(path.clone());
         let inner = match hierarchies {
-            Hierarchies::V2(_) => place(hierarchies, &path, id)?,
+            Hierarchies::V2(_) => place(hierarchies, &at, id)?,
             Hierarchies::V1 {
                 controllers,
                 unified,
-            } => Box::new(V1::place(controllers, unified.as_ref(), &path, id)?.of_unit()),
+            } => Box::new(V1::place(controllers, unified.as_ref(), &at, id)?.of_unit()),
         };
         let id = id.clone();
         Ok(Self {
             unit,
             inner,
-            draft: Some(Draft { id, wishes }),
+            draft: Some(Draft { id, path, wishes }),
         })
     }
 
@@ -90,6 +92,7 @@ impl Systemd {
         let Some(draft) = &mut self.draft else {
             return Ok(());
         };
+        let path = draft.path.clone();
         let version = version()?;
         let mut properties = Properties::of_scope(&self.unit, &draft.id, pid, version);
         let mut unified = limits.unified.iter();
@@ -99,7 +102,7 @@ impl Systemd {
         properties.0.append(&mut draft.wishes);
         // The limits come when the group is there: which files it has decides on some of them.
         let then = || self.told(limits, version);
-        match bus::start(&self.unit, &properties, then) {
+        match bus::start(&self.unit, &path, &properties, then) {
             Ok(Some(why)) => Err(fault("start", &self.unit)(apart::Error::Said(why))),
             started => {
                 self.draft = None;

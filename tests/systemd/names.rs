@@ -3,6 +3,7 @@
 use super::{Scope, eventually, show, systemctl};
 use crate::harness::needs;
 use serde_json::json;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -35,6 +36,28 @@ fn a_path_names_slice_and_scope() {
         assert!(!group.exists(), "{path}");
     }
     systemctl(&["stop", "bulkhead.slice"]);
+}
+
+#[test]
+fn a_unit_that_the_host_puts_elsewhere_is_refused() {
+    needs!(root, systemd, probe);
+    let scope = Scope::of(&["sleep", "600"]);
+    let drop_in = format!("/run/systemd/system/{}.d", scope.unit());
+    fs::create_dir_all(&drop_in).unwrap();
+    let file = Path::new(&drop_in).join("elsewhere.conf");
+    fs::write(&file, "[Scope]\nSlice=elsewhere.slice\n").unwrap();
+    systemctl(&["daemon-reload"]);
+    let outcome = scope.create();
+    fs::remove_file(file).unwrap();
+    fs::remove_dir(drop_in).unwrap();
+    systemctl(&["daemon-reload"]);
+
+    let unit = scope.unit();
+    let said = format!("its group is /elsewhere.slice/{unit}, and not /system.slice/{unit}");
+    outcome.failed_with(&said);
+    eventually("it is gone", || scope.shows("LoadState") == "not-found");
+    assert!(scope.bundle.leftovers().is_empty());
+    systemctl(&["stop", "elsewhere.slice"]);
 }
 
 #[test]

@@ -32,12 +32,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SYSTEMD: &str = "org.freedesktop.systemd1";
 const PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const SCOPE: &str = "org.freedesktop.systemd1.Scope";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
-/// Makes the unit, with processes in it, waits until it is there, and sets what `then` gives. Answers
-/// why nothing was made, if so; after an error it may be there or not.
+/// Makes the unit, with processes in it, waits until it is there, sees that it is `group`, and sets
+/// what `then` gives. Answers why nothing was made, if so; after an error it may be there or not.
 pub(super) fn start(
     unit: &Unit,
+    group: &str,
     properties: &Properties,
     then: impl FnOnce() -> Properties,
 ) -> Result<Option<String>, apart::Error> {
@@ -46,7 +48,8 @@ pub(super) fn start(
             Ok(begun) => begun,
             Err(why) => return Ok(why),
         };
-        let end = job.end().and_then(|()| bus.set(unit, &then(), version));
+        let end = job.end().and_then(|()| bus.check_group(unit, group));
+        let end = end.and_then(|()| bus.set(unit, &then(), version));
         end.map(|()| String::new()).map_err(words)
     })?;
     Ok(Some(answer).filter(|why| !why.is_empty()))
@@ -95,7 +98,7 @@ pub(super) fn stop(unit: &Unit) -> Result<(), apart::Error> {
             Err(e) if is(&e, "NoSuchUnit") => return Ok(()),
             answer => answer?.body().deserialize()?,
         };
-        if bus.property(&path, "org.freedesktop.systemd1.Scope", "Slice")? != unit.slice {
+        if bus.property(&path, SCOPE, "Slice")? != unit.slice {
             return Ok(());
         }
         match bus.job("StopUnit", &(&*unit.name, "replace")) {
@@ -222,6 +225,19 @@ impl Bus {
         Ok(digits[..end.unwrap_or(digits.len())].parse().unwrap_or(0))
     }
 
+    /// The host may have its own word on where units lie (`NAME.scope.d`, systemd.unit(5)): limits
+    /// written elsewhere than there would limit nothing.
+    fn check_group(&self, unit: &Unit, group: &str) -> Result<(), Error> {
+        let answer = self.call("GetUnit", &(&*unit.name,))?;
+        let path: OwnedObjectPath = answer.body().deserialize()?;
+        let found = self.property(&path, SCOPE, "ControlGroup")?;
+        if found == group {
+            return Ok(());
+        }
+        let why = format!("its group is {found}, and not {group}");
+        Err(Error::Failure(why))
+    }
+
     fn set(&self, unit: &Unit, properties: &Properties, version: u32) -> Result<(), Error> {
         let listed: Vec<_> = properties.for_version(version).collect();
         let body = (&*unit.name, true, listed);
@@ -258,6 +274,7 @@ fn words(error: Error) -> String {
     let text = match error {
         Error::MethodError(_, Some(text), _) => text,
         Error::MethodError(name, None, _) => name.to_string(),
+        Error::Failure(text) => text,
         other => other.to_string(),
     };
     text.trim_end_matches('.').into()
