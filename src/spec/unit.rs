@@ -59,7 +59,8 @@ impl Unit {
         };
         let slice = if given.is_empty() { slice } else { given };
         check_slice(slice)?;
-        let name = if name.is_empty() { id.as_str() } else { name };
+        let is_named_by_id = name.is_empty();
+        let name = if is_named_by_id { id.as_str() } else { name };
         // A slice holds no processes of its own on v2, so it cannot hold a container.
         if name.ends_with(".slice") {
             return Err(fault(format_args!(
@@ -71,7 +72,13 @@ impl Unit {
             prefix => format!("{prefix}-{name}"),
         };
         let unit = format!("{stem}.scope");
-        check_name(&unit)?;
+        check_name(&unit).map_err(|reason| match is_named_by_id {
+            true => Error::Value {
+                at: format!("container id {:?}", id.as_str()),
+                reason: format!("{reason}; linux.cgroupsPath may name it: SLICE:PREFIX:NAME"),
+            },
+            false => fault(reason),
+        })?;
         Ok(Self {
             manager,
             slice: slice.into(),
@@ -112,7 +119,7 @@ fn three(path: &str) -> Result<(&str, &str, &str), Error> {
 
 /// `-.slice`, or names with one dash between them.
 fn check_slice(slice: &str) -> Result<(), Error> {
-    check_name(slice)?;
+    check_name(slice).map_err(fault)?;
     let stem = slice.strip_suffix(".slice").unwrap_or_default();
     if stem == "-" || !stem.is_empty() && stem.split('-').all(|part| !part.is_empty()) {
         return Ok(());
@@ -120,20 +127,20 @@ fn check_slice(slice: &str) -> Result<(), Error> {
     Err(fault(format_args!("{slice:?} is no name of a slice")))
 }
 
-/// systemd.unit(5): letters, digits and `:-_.\`; an `@` would make it an instance of a template.
-fn check_name(unit: &str) -> Result<(), Error> {
+/// systemd.unit(5): letters, digits and `:-_.\`. A colon parts `linux.cgroupsPath`, so no name has one
+/// here; an `@` would make it an instance of a template.
+fn check_name(unit: &str) -> Result<(), String> {
     if unit.len() > LONGEST {
-        return Err(fault(format_args!(
+        return Err(format!(
             "the unit {unit:?} has {} bytes, and systemd takes {LONGEST} at most",
             unit.len()
-        )));
+        ));
     }
     let wrong = |c: &char| !c.is_ascii_alphanumeric() && !"-_.\\".contains(*c);
     match unit.chars().find(wrong) {
-        Some(other) => Err(fault(format_args!(
-            "the unit {unit:?} has {other:?} in its name, and systemd takes letters, digits and \
-             -_.\\ there"
-        ))),
+        Some(other) => Err(format!(
+            "the unit {unit:?} has {other:?} in its name, and may have letters, digits and -_.\\"
+        )),
         None => Ok(()),
     }
 }
@@ -214,5 +221,25 @@ mod tests {
             );
             assert!(error.contains(said), "{path}: {error}");
         }
+    }
+
+    #[test]
+    fn an_id_that_names_no_unit_is_named_itself() {
+        let named = |path: GroupPath, id: &str| {
+            let unit = Unit::new(&path, &Id::new(id).unwrap(), Manager::System);
+            unit.map(|unit| unit.name).map_err(|e| e.to_string())
+        };
+        let long = "x".repeat(250);
+        for (id, said) in [
+            ("a+b", "\"bulkhead-a+b.scope\" has '+' in its name"),
+            (&long, "has 265 bytes, and systemd takes 255 at most"),
+        ] {
+            let error = named(GroupPath::Default, id).unwrap_err();
+            let begin = format!("container id {id:?}: ");
+            assert!(error.starts_with(&begin) && error.contains(said), "{error}");
+            assert!(error.contains("linux.cgroupsPath may name it"), "{error}");
+        }
+        let path = GroupPath::Relative(":p:other".into());
+        assert_eq!(named(path, "a+b").unwrap(), "p-other.scope");
     }
 }
