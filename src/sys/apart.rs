@@ -4,7 +4,7 @@
 //! thread held would never be released. A library that starts threads is called in a child of its
 //! own, which hands over one answer and ends.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -19,6 +19,8 @@ use super::{clone, identity, poll, reason};
 pub enum Error {
     #[error("{act}: {}", reason(*.errno))]
     Call { act: &'static str, errno: Errno },
+    #[error("this process has {0} threads, and one only may do this apart")]
+    Threads(usize),
     #[error("no answer within {} s", .0.as_secs())]
     TimedOut(Duration),
     #[error("the child that was to do it ended without an answer{}", how(*.0))]
@@ -44,18 +46,19 @@ fn call(act: &'static str) -> impl FnOnce(Errno) -> Error {
 
 /// Runs `act` in a child and returns what it returns: its answer, or its error in words.
 ///
-/// The caller must be the only thread of its process, so that `act` may do as it likes: allocate,
-/// lock, start threads. The child has copies of all descriptors until it ends, the signal mask of
+/// The caller is the only thread of its process ([`Error::Threads`]), so that `act` may do as it likes:
+/// allocate, lock, start threads. The child has copies of all descriptors until it ends, the signal mask of
 /// its parent, and ends with it; a SIGKILL also comes when `patience` is over.
 pub fn apart(
     patience: Duration,
     act: impl FnOnce() -> Result<String, String>,
 ) -> Result<String, Error> {
+    check_is_alone()?;
     let pipe = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC);
     let (ours, theirs) = pipe.map_err(call("make a pipe"))?;
     let parent = nix::unistd::getpid();
-    // SAFETY: with one thread in the parent, the child's copy of the memory is whole: no lock in it is
-    // held by a thread that it has not got.
+    // SAFETY: this is the only thread, as was just checked, and starts no other meanwhile. So the child's
+    // copy of the memory is whole: no lock in it is held by a thread that it has not got.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         drop(ours);
@@ -75,6 +78,18 @@ pub fn apart(
         Some((&OK, text)) => Ok(String::from_utf8_lossy(text).into_owned()),
         Some((_, text)) => Err(Error::Said(String::from_utf8_lossy(text).into_owned())),
         None => Err(Error::Lost(ended)),
+    }
+}
+
+/// proc(5): a directory for each thread.
+fn check_is_alone() -> Result<(), Error> {
+    let threads = fs::read_dir("/proc/self/task").map_err(|e| {
+        let errno = Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+        call("count threads in /proc/self/task")(errno)
+    })?;
+    match threads.count() {
+        1 => Ok(()),
+        count => Err(Error::Threads(count)),
     }
 }
 
@@ -131,45 +146,83 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
+    /// The test programs' own threads are many: runs `test` in a child, which has one.
+    #[track_caller]
+    fn alone(test: fn()) {
+        let parent = nix::unistd::getpid();
+        // SAFETY: the allocator's locks are glibc's, which fork leaves usable in the child, and
+        // `test` takes no other.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            let _end = End;
+            // A test that hangs ends with those that wait for it.
+            if identity::set_parent_death_signal(libc::SIGKILL).is_ok()
+                && nix::unistd::getppid() == parent
+            {
+                test();
+                clone::end(0);
+            }
+            clone::end(1);
+        }
+        let child = signal::open_process(Pid::from_raw(pid)).unwrap();
+        let ended = signal::wait(child.as_fd(), true).unwrap();
+        assert!(matches!(ended, Some(Ended::Code(0))), "{ended:?}");
+    }
+
+    #[test]
+    fn a_thread_among_others_is_refused() {
+        let error = std::thread::spawn(|| apart(LONG, || Ok(String::new())).unwrap_err());
+        let error = error.join().unwrap();
+        assert!(matches!(error, Error::Threads(2..)), "{error}");
+    }
+
     #[test]
     fn an_answer_and_an_error_come_as_they_were_given() {
-        let own = std::process::id().to_string();
-        let text = "x".repeat(100_000);
-        assert_eq!(apart(LONG, || Ok(text.clone())).unwrap(), text);
-        let other = apart(LONG, || Ok(std::process::id().to_string())).unwrap();
-        assert_ne!(own, other);
-        let error = apart(LONG, || Err("no".into())).unwrap_err();
-        assert!(matches!(&error, Error::Said(why) if why == "no"), "{error}");
+        alone(|| {
+            let own = std::process::id().to_string();
+            let text = "x".repeat(100_000);
+            assert_eq!(apart(LONG, || Ok(text.clone())).unwrap(), text);
+            let other = apart(LONG, || Ok(std::process::id().to_string())).unwrap();
+            assert_ne!(own, other);
+            let error = apart(LONG, || Err("no".into())).unwrap_err();
+            assert!(matches!(&error, Error::Said(why) if why == "no"), "{error}");
+        });
     }
 
     #[test]
     fn a_thread_in_the_child_is_no_thread_of_ours() {
-        let act = || {
-            Ok(std::thread::spawn(|| "from a thread")
-                .join()
-                .unwrap()
-                .into())
-        };
-        assert_eq!(apart(LONG, act).unwrap(), "from a thread");
+        alone(|| {
+            let act = || {
+                Ok(std::thread::spawn(|| "from a thread")
+                    .join()
+                    .unwrap()
+                    .into())
+            };
+            assert_eq!(apart(LONG, act).unwrap(), "from a thread");
+        });
     }
 
     #[test]
     fn a_child_that_hangs_is_ended() {
-        let hang = || -> Result<String, String> {
-            loop {
-                poll::pause(LONG);
-            }
-        };
-        let error = apart(Duration::from_millis(50), hang).unwrap_err();
-        assert!(matches!(error, Error::TimedOut(_)), "{error}");
+        alone(|| {
+            let hang = || -> Result<String, String> {
+                loop {
+                    poll::pause(LONG);
+                }
+            };
+            let error = apart(Duration::from_millis(50), hang).unwrap_err();
+            assert!(matches!(error, Error::TimedOut(_)), "{error}");
+        });
     }
 
     #[test]
     fn a_child_that_dies_is_told() {
-        let error = apart(LONG, || clone::end(3)).unwrap_err();
-        assert!(
-            matches!(error, Error::Lost(Some(Ended::Code(3)))),
-            "{error}"
-        );
+        alone(|| {
+            let error = apart(LONG, || clone::end(3)).unwrap_err();
+            assert!(
+                matches!(error, Error::Lost(Some(Ended::Code(3)))),
+                "{error}"
+            );
+        });
     }
 }
