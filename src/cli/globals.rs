@@ -26,8 +26,10 @@ pub(super) fn declared() -> Vec<Arg> {
             "directory of the containers' records (default: /run/bulkhead, or \
              $XDG_RUNTIME_DIR/bulkhead for a user)",
         ),
-        boolean("systemd-cgroup")
-            .help("have systemd make groups; linux.cgroupsPath is SLICE:PREFIX:NAME"),
+        boolean("systemd-cgroup").help(
+            "have systemd make groups, on v2 and hybrid hosts; linux.cgroupsPath is \
+                 SLICE:PREFIX:NAME",
+        ),
         flag("cgroup-manager")
             .value_parser(PossibleValuesParser::new([
                 "cgroupfs", "systemd", "disabled",

@@ -4,6 +4,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod hybrid;
 mod limits;
 mod names;
 mod users;

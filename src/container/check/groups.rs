@@ -66,7 +66,8 @@ fn layout(hierarchies: &Hierarchies) -> Finding {
         ),
         Hierarchies::V1 { unified: None, .. } => (
             "v1".into(),
-            "v1 controllers limit; containers are ended process by process",
+            "v1 controllers limit; containers are ended process by process, and those with \
+             --systemd-cgroup are refused",
         ),
     };
     Finding::new(Weight::Good, "cgroups", found, means)
