@@ -9,12 +9,12 @@ mod limits;
 mod names;
 mod users;
 
-use harness::{Bundle, Outcome, needs, repetitions};
+use harness::{Bundle, Outcome, eventually, needs, repetitions};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const MEBIBYTE: u64 = 1 << 20;
 
@@ -66,16 +66,6 @@ fn output_of(command: &mut Command) -> String {
 
 fn systemctl(words: &[&str]) {
     output_of(Command::new("systemctl").args(words));
-}
-
-/// Waits until it holds.
-#[track_caller]
-fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !holds() {
-        assert!(Instant::now() < deadline, "not within a minute: {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]
