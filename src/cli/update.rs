@@ -37,7 +37,7 @@ const LARGEST: u64 = 1 << 20;
 /// What stands behind a flag.
 #[derive(Clone, Copy)]
 enum Kind {
-    /// Of Go's `int`: 0 is as if it were not given.
+    /// Of Go's `int`.
     Int,
     Unsigned,
     Signed,
@@ -212,11 +212,7 @@ fn given(call: &Call) -> Result<Value, anyhow::Error> {
     let mut resources = json!({});
     for (name, kind, place, _) in FLAGS {
         let value = match kind {
-            Kind::Int => match call.flags.get_one::<i64>(name) {
-                // For runc no process is one process: 0 would be "not mentioned".
-                Some(0) if name == "pids-limit" => Some(json!(1)),
-                given => given.map(|n| json!(n)),
-            },
+            Kind::Int => call.flags.get_one::<i64>(name).map(|n| json!(n)),
             _ => text(call, name)
                 .map(|word| {
                     value_of(kind, word).map_err(|e| anyhow!("invalid value for {name}: {e}"))

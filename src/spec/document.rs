@@ -7,7 +7,7 @@
 //! - a capability it does not know ends the parse, where runc warns;
 //! - a device rule of type `""` is refused, where runc takes it for `a`;
 //! - a missing `major` or `ociVersion` cannot be told from 0 or `""`;
-//! - a `pids.limit` of null is refused, where runc takes it for 0;
+//! - a `pids.limit` of null is refused, where runc takes it for unset;
 //! - a JSON array is taken for any object, by position (see [`Object`]).
 
 use std::collections::{BTreeMap, HashMap};

@@ -33,6 +33,7 @@ use document::{Document, Linux, Object};
 use error::At;
 pub use error::Error;
 use limits::Limits;
+use resources::NoPids;
 use seccomp::Profile;
 pub use units::Id;
 
@@ -87,9 +88,10 @@ pub fn parse(json: &[u8], bundle: &Path) -> Result<Container, Error> {
 }
 
 /// New limits for a container that has some: an object of `linux.resources` by itself. What is not
-/// mentioned is to stay as it is.
+/// mentioned is to stay as it is; the numbers are those of the newest OCI.
 pub fn parse_resources(json: &[u8]) -> Result<Limits, Error> {
-    resources::convert(document::read_resources(json)?, At::Resources)
+    let resources = document::read_resources(json)?;
+    resources::convert(resources, NoPids::One, At::Resources)
 }
 
 fn convert(document: Document, bundle: &Path) -> Result<Container, Error> {
@@ -102,6 +104,7 @@ fn convert(document: Document, bundle: &Path) -> Result<Container, Error> {
     let at = At::Top.key("linux");
     refuse_unsupported(&linux, at)?;
     let resources = linux.resources.map(Object::members);
+    let no_pids = NoPids::of_version(&oci_version);
     let personality = linux.personality.as_deref();
 
     // What the other parts are checked against.
@@ -130,7 +133,7 @@ fn convert(document: Document, bundle: &Path) -> Result<Container, Error> {
         personality: kernel::convert_personality(personality, at.key("personality"))?,
         seccomp: convert_seccomp(linux.seccomp)?,
         group_path: resources::convert_path(linux.cgroups_path, at.key("cgroupsPath"))?,
-        limits: resources::convert(resources, at.key("resources"))?,
+        limits: resources::convert(resources, no_pids, at.key("resources"))?,
         hooks: hooks::convert(hooks)?,
         annotations: convert_annotations(document.annotations)?,
         namespaces,

@@ -14,7 +14,31 @@ use super::limits::{BlockIo, ControlFile, Cpu, GroupPath, HugePages, Limits, Mem
 use super::limits::{Priority, Rdma};
 use super::units::{Bytes, InRoot, Limit, Micros};
 
-pub(super) fn convert(resources: Option<Resources>, at: At<'_>) -> Result<Limits, Error> {
+/// What a `pids.limit` of 0 says.
+#[derive(Clone, Copy)]
+pub(super) enum NoPids {
+    Unset,
+    /// The one process that is there may not fork.
+    One,
+}
+
+impl NoPids {
+    /// Before 1.3 of the OCI engines wrote 0 for no limit (CRI-O before 1.29, Podman for `-1`), and
+    /// runc took it for unset. Since then (config-linux.md, "Pids"; runc 1.4) it is a number.
+    pub(super) fn of_version(oci_version: &str) -> Self {
+        let minor = oci_version.split('.').nth(1);
+        match minor.and_then(|minor| minor.parse().ok()) {
+            Some(0..=2) => Self::Unset,
+            _ => Self::One,
+        }
+    }
+}
+
+pub(super) fn convert(
+    resources: Option<Resources>,
+    no_pids: NoPids,
+    at: At<'_>,
+) -> Result<Limits, Error> {
     let Some(resources) = resources else {
         return Ok(Limits::default());
     };
@@ -27,7 +51,7 @@ pub(super) fn convert(resources: Option<Resources>, at: At<'_>) -> Result<Limits
             memory::convert(memory, at.key("memory"))
         })?,
         cpu: cpu.map_or(Ok(Cpu::default()), |cpu| cpu::convert(cpu, at.key("cpu")))?,
-        pids: convert_pids(resources.pids.as_deref()),
+        pids: convert_pids(resources.pids.as_deref(), no_pids),
         block_io: block_io.map_or(Ok(BlockIo::default()), |block_io| {
             block_io::convert(block_io, at.key("blockIO"))
         })?,
@@ -41,10 +65,13 @@ pub(super) fn convert(resources: Option<Resources>, at: At<'_>) -> Result<Limits
     })
 }
 
-/// 0 is unset, as in runc 1.2; it is a limit from version 1.3 of the OCI on.
-fn convert_pids(pids: Option<&Pids>) -> Option<Limit<u64>> {
-    let limit = pids?.limit.filter(|&limit| limit != 0)?;
-    Some(u64::try_from(limit).map_or(Limit::None, Limit::At))
+fn convert_pids(pids: Option<&Pids>, no_pids: NoPids) -> Option<Limit<u64>> {
+    Some(match (pids?.limit?, no_pids) {
+        (0, NoPids::Unset) => return None,
+        // As runc writes it: systemd refuses a TasksMax of 0.
+        (0, NoPids::One) => Limit::At(1),
+        (limit, _) => u64::try_from(limit).map_or(Limit::None, Limit::At),
+    })
 }
 
 /// The name as the kernel has it in its files (config-linux.md): a number that begins with 1 to 9, and

@@ -29,7 +29,6 @@ fn zero_null_and_false_are_unset() {
     assert_eq!(limits("cpu", zeros).cpu, Cpu::default());
     assert_eq!(limits("pids", "{}").pids, None);
     assert_eq!(limits("pids", r#"{"limit": null}"#).pids, None);
-    assert_eq!(limits("pids", r#"{"limit": 0}"#).pids, None);
     let none = accepted(&[("linux.resources", "")]).limits;
     assert_eq!(none, Limits::default());
 }
@@ -163,6 +162,32 @@ fn a_negative_number_of_processes_is_no_limit() {
     ] {
         let found = limits("pids", &format!(r#"{{"limit": {limit}}}"#)).pids;
         assert_eq!(found, Some(expected), "{limit}");
+    }
+}
+
+#[test]
+fn no_process_is_unset_before_version_1_3_and_one_process_since() {
+    for (version, expected) in [
+        ("1.0.0", None),
+        ("1.0.2-dev", None),
+        ("1.2.1", None),
+        ("1.3.0-rc.1", Some(Limit::At(1))),
+        ("1.3.0", Some(Limit::At(1))),
+        ("1.10.0", Some(Limit::At(1))),
+    ] {
+        let found = accepted(&[
+            ("ociVersion", &format!("{version:?}")),
+            ("linux.resources.pids", r#"{"limit": 0}"#),
+        ]);
+        assert_eq!(found.limits.pids, expected, "{version}");
+    }
+    for (json, expected) in [
+        (r#"{"pids": {"limit": 0}}"#, Some(Limit::At(1))),
+        (r#"{"pids": {"limit": null}}"#, None),
+        (r#"{"pids": {}}"#, None),
+    ] {
+        let found = parse_resources(json.as_bytes()).unwrap();
+        assert_eq!(found.pids, expected, "update: {json}");
     }
 }
 
@@ -308,7 +333,7 @@ fn an_update_is_the_resources_alone_and_its_faults_are_named_so() {
 
 /// What is set in an object of `linux.resources` beside devices.
 fn set(json: &str) -> Vec<String> {
-    let mut limits = parse_resources(json.as_bytes()).unwrap();
+    let mut limits = accepted(&[("linux.resources", json)]).limits;
     limits.devices.clear();
     let (is, unset) = (format!("{limits:#?}"), format!("{:#?}", Limits::default()));
     let unset: Vec<&str> = unset.lines().collect();
@@ -325,7 +350,7 @@ fn what_engines_write_for_nothing_is_nothing() {
         assert_eq!(set(json), [""; 0]);
     }
     let json = include_str!("../../../tests/documents/resources/ctr.json");
-    let limits = parse_resources(json.as_bytes()).unwrap();
+    let limits = accepted(&[("linux.resources", json)]).limits;
     assert_eq!(limits.cpu.shares, Some(1024));
     assert_eq!(limits.pids, None);
     let json = include_str!("../../../tests/documents/resources/podman.json");
