@@ -8,6 +8,7 @@
 mod shown;
 
 use std::borrow::Cow;
+use std::fs;
 
 use nix::errno::Errno;
 
@@ -15,7 +16,7 @@ use super::Error;
 use super::directory::Directory;
 use super::unified::value_of;
 pub(super) use shown::{Shown, bytes, numbers, page_size};
-use shown::{default_line, key_and_words};
+use shown::{default_line, is_in_force, key_and_words};
 
 /// What the files of the group hold, by controller and name; `None` where there is no such file.
 pub(super) type Held<'a> = &'a dyn Fn(&str, &str) -> Option<String>;
@@ -109,7 +110,8 @@ impl Setting {
         self.check_effective(group)
     }
 
-    /// A v2 cpuset of which the group above has nothing is left aside, and all that is above used.
+    /// Of a v2 cpuset what the group above has not is left aside; where that is all, all of the group
+    /// above is used.
     fn check_effective(&self, group: &Directory) -> Result<(), Error> {
         if self.shown != Shown::List {
             return Ok(());
@@ -118,9 +120,14 @@ impl Setting {
         let Ok(effective) = group.read(&file) else {
             return Ok(());
         };
-        match (numbers(&self.value), numbers(&effective)) {
-            (Some(asked), Some(used)) if used.iter().all(|n| asked.contains(n)) => Ok(()),
-            _ => Err(self.not_held(group, &file, &effective)),
+        let online = match self.file.contains(".mems") {
+            true => "/sys/devices/system/node/has_memory",
+            false => "/sys/devices/system/cpu/online",
+        };
+        let online = fs::read_to_string(online).ok();
+        match is_in_force(&self.value, &effective, online.as_deref()) {
+            true => Ok(()),
+            false => Err(self.not_held(group, &file, &effective)),
         }
     }
 

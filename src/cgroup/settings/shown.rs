@@ -117,6 +117,18 @@ pub(in crate::cgroup) fn numbers(list: &str) -> Option<Vec<u32>> {
     Some(numbers)
 }
 
+/// Whether just those that were asked for are used. One that is not `online` need not be: it is as
+/// soon as it is online. Without that list all are.
+pub(super) fn is_in_force(asked: &str, used: &str, online: Option<&str>) -> bool {
+    let (Some(asked), Some(used)) = (numbers(asked), numbers(used)) else {
+        return false;
+    };
+    let online = online.and_then(numbers);
+    let is_online = |n: &u32| online.as_ref().is_none_or(|online| online.contains(n));
+    used.iter().all(|n| asked.contains(n))
+        && asked.iter().all(|n| used.contains(n) || !is_online(n))
+}
+
 pub(super) fn key_and_words(line: &str) -> (&str, Vec<&str>) {
     let mut words = line.split_whitespace();
     match (words.next(), words.collect::<Vec<_>>()) {
@@ -211,6 +223,26 @@ mod tests {
                 is,
                 "{shown:?}: {asked:?} and {held:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_set_is_in_force_when_all_of_it_that_is_online_is_used_and_no_more() {
+        for (asked, used, online, is) in [
+            ("0-3", "0-3\n", Some("0-7\n"), true),
+            ("3,1", "1,3\n", Some("0-7\n"), true),
+            ("0-3", "0-1\n", Some("0-7\n"), false),
+            ("0-3", "0-1\n", Some("0-1\n"), true),
+            // cpuset.cpus.exclusive.effective may have those that are not online.
+            ("0-3", "0-3\n", Some("0-1\n"), true),
+            ("0-3", "\n", Some("0-7\n"), false),
+            ("1", "0\n", Some("0-7\n"), false),
+            ("9", "0-7\n", Some("0-7\n"), false),
+            ("0-3", "0-3\n", None, true),
+            ("0-3", "0-1\n", None, false),
+        ] {
+            let found = is_in_force(asked, used, online);
+            assert_eq!(found, is, "{asked:?} {used:?} {online:?}");
         }
     }
 }
