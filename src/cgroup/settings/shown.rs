@@ -23,7 +23,7 @@ pub(in crate::cgroup) enum Shown {
 }
 
 impl Shown {
-    pub(super) fn is(self, asked: &str, held: &str) -> bool {
+    pub(in crate::cgroup) fn is(self, asked: &str, held: &str) -> bool {
         match self {
             Shown::Whole => asked.trim() == held.trim(),
             Shown::Words => {

@@ -159,10 +159,21 @@ pub(crate) fn rdma(rdma: &Rdma) -> Setting {
     Setting::new("rdma", field, "rdma.max", line, Shown::Line)
 }
 
+/// Of memory, in whole pages; the other files hold words and plain numbers.
+const SIZES: [&str; 7] = [
+    "memory.max",
+    "memory.high",
+    "memory.low",
+    "memory.min",
+    "memory.swap.max",
+    "memory.swap.high",
+    "memory.zswap.max",
+];
+
 fn unified(file: &ControlFile, value: &str) -> Setting {
     let name = file.as_str();
     let shown = match file.controller() {
-        Some("memory") if !value.trim().contains(' ') => Shown::Rounded(page_size()),
+        Some("memory") if SIZES.contains(&name) => Shown::Rounded(page_size()),
         Some("hugetlb") => {
             let size = name.split('.').nth(1).unwrap_or_default();
             Shown::Rounded(bytes_of_size(size))
@@ -308,6 +319,20 @@ mod tests {
         let both = [used, reserved].map(|file| format!("{file} = 3145728"));
         assert_eq!(lines(&limits, &[]), both[..1]);
         assert_eq!(lines(&limits, &[(reserved, "max")]), both);
+    }
+
+    #[test]
+    fn only_sizes_of_memory_are_rounded() {
+        for (file, value, held, is) in [
+            ("memory.high", "5000", "4096", true),
+            ("memory.swap.max", "5000", "4096", true),
+            ("memory.oom.group", "1", "0", false),
+            ("memory.zswap.writeback", "1", "0", false),
+            ("pids.max", "5000", "4096", false),
+        ] {
+            let setting = unified(&ControlFile::new(file).unwrap(), value);
+            assert_eq!(setting.shown.is(value, held), is, "{file}");
+        }
     }
 
     #[test]
