@@ -142,10 +142,10 @@ impl V1 {
             return Ok(());
         }
         if self.is_frozen()? {
-            return devices::set(group, rules);
+            return devices::replace(group, rules);
         }
         self.freeze()?;
-        let result = devices::set(group, rules);
+        let result = devices::replace(group, rules);
         result.and(self.thaw())
     }
 }

@@ -1,7 +1,7 @@
 //! Which devices the program can open, before and after an update.
 
 use crate::harness::{eventually, needs};
-use crate::{Bundle, allow_nodes, created_with, update};
+use crate::{Bundle, allow_nodes, created_with, update, with};
 use bulkhead::sys::bpf;
 use nix::libc;
 use serde_json::{Value, json};
@@ -122,6 +122,49 @@ fn v1_rules_can_become_all_and_few_again() {
     let denied = json!({ "allow": false, "access": "rwm" });
     update(&bundle, &json!({ "devices": [denied] })).succeeded();
     assert_eq!(list().lines().count(), before.lines().count());
+}
+
+/// What the group above does not allow is refused in the middle of the list.
+#[test]
+fn v1_rules_that_are_refused_on_the_way_are_taken_back() {
+    needs!(root, cgroup1, probe);
+    let all = json!({ "allow": true, "access": "rwm" });
+    let denied = json!({ "allow": false, "access": "rwm" });
+    let [mine, other] = [7, 8].map(
+        |minor| json!({ "allow": true, "type": "c", "major": 511, "minor": minor, "access": "rw" }),
+    );
+    for first in [&denied, &all] {
+        let mut bundle = with(&json!({ "devices": [first] }));
+        let name = format!("above-{}", bundle.id);
+        let path = format!("/{name}/{}", bundle.id);
+        bundle.set("/linux/cgroupsPath", json!(path));
+        bundle.create().succeeded();
+        let group = bundle.group("devices");
+        let above = group.parent().unwrap();
+        assert!(above.ends_with(&name));
+        fs::write(above.join("devices.deny"), "c 511:8 rw").unwrap();
+
+        let list = || fs::read_to_string(group.join("devices.list")).unwrap();
+        let before = list();
+        let refused = json!({ "devices": [denied, mine, other] });
+        let told = update(&bundle, &refused).failed_with("write \"c 511:8 rw\"");
+        if first == &denied {
+            assert_eq!(list(), before);
+        } else {
+            // All was allowed, but for what the kernel does not show.
+            told.failed_with("devices.list");
+            assert!(
+                !list().contains("511") && !list().starts_with('a'),
+                "{}",
+                list()
+            );
+        }
+        assert_eq!(bundle.state()["status"], "created", "not frozen");
+        bundle.call(&["delete", "--force", &bundle.id]).succeeded();
+        for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
+            let _ = fs::remove_dir(hierarchy.path().join(&name));
+        }
+    }
 }
 
 #[test]

@@ -14,10 +14,14 @@ const LIST: &str = "devices.list";
 
 /// Lets the processes of `group` use the devices that the rules allow, and for a moment none or all.
 pub(super) fn set(group: &Directory, rules: &[DeviceRule]) -> Result<(), Error> {
+    put(group, &v1_lines(rules)?)
+}
+
+/// As [`set`] on a group in use: after an error what was allowed before is again.
+pub(super) fn replace(group: &Directory, rules: &[DeviceRule]) -> Result<(), Error> {
     let wanted = v1_lines(rules)?;
-    write(group, wanted.reset, &["a".into()])?;
-    write(group, wanted.exceptions, &wanted.lines)?;
-    check(group, &wanted)
+    let before = group.text(LIST)?;
+    put(group, &wanted).map_err(|cause| taken_back(group, &before, cause))
 }
 
 /// Writes what differs from the rules in force, so that nothing is denied or allowed meanwhile that
@@ -25,13 +29,51 @@ pub(super) fn set(group: &Directory, rules: &[DeviceRule]) -> Result<(), Error> 
 /// force: it lists exceptions only where the rest is denied.
 pub(super) fn change(group: &Directory, rules: &[DeviceRule]) -> Result<bool, Error> {
     let wanted = v1_lines(rules)?;
-    let Some(Differences { allow, deny }) = differences(&group.text(LIST)?, &wanted) else {
+    let before = group.text(LIST)?;
+    put_differences(group, &before, &wanted).map_err(|cause| taken_back(group, &before, cause))
+}
+
+fn put(group: &Directory, wanted: &V1Lines) -> Result<(), Error> {
+    write(group, wanted.reset, &["a".into()])?;
+    write(group, wanted.exceptions, &wanted.lines)?;
+    check(group, wanted)
+}
+
+fn put_differences(group: &Directory, list: &str, wanted: &V1Lines) -> Result<bool, Error> {
+    let Some(Differences { allow, deny }) = differences(list, wanted) else {
         return Ok(false);
     };
     write(group, "devices.allow", &allow)?;
     write(group, "devices.deny", &deny)?;
-    check(group, &wanted)?;
+    check(group, wanted)?;
     Ok(true)
+}
+
+/// Puts back what `before` shows, or where it does not show all, no more than the default devices: what
+/// was half written may allow every device. Gives the cause, with what is not as it was.
+fn taken_back(group: &Directory, before: &str, cause: Error) -> Error {
+    let is_shown = !before.starts_with("a ");
+    let put_back = || {
+        let wanted = match is_shown {
+            true => V1Lines {
+                reset: "devices.deny",
+                exceptions: "devices.allow",
+                lines: before.lines().map(String::from).collect(),
+            },
+            false => v1_lines(&[])?,
+        };
+        match put_differences(group, &group.text(LIST)?, &wanted)? {
+            true => Ok(()),
+            false => put(group, &wanted),
+        }
+    };
+    match put_back() {
+        Ok(()) if is_shown => cause,
+        Ok(()) | Err(_) => Error::HalfChanged {
+            cause: Box::new(cause),
+            left: LIST.into(),
+        },
+    }
 }
 
 /// The kernel holds what was wanted, as far as it shows it.
