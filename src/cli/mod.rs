@@ -11,8 +11,10 @@ mod creation;
 mod delete;
 mod duration;
 mod events;
+mod exec;
 mod features;
 mod globals;
+mod input;
 mod kill;
 mod list;
 mod log;
@@ -67,6 +69,7 @@ static COMMANDS: &[Command] = &[
     create::COMMAND,
     start::COMMAND,
     run::COMMAND,
+    exec::COMMAND,
     state::COMMAND,
     list::COMMAND,
     ps::COMMAND,
@@ -102,6 +105,8 @@ enum Failure {
     },
     UnknownCommand(String),
     Failed(anyhow::Error),
+    /// `exec` could not run the command: its exit code is none that the command is likely to have.
+    NotRun(anyhow::Error),
 }
 
 /// What the words ask for.
@@ -135,6 +140,7 @@ pub fn main() -> ExitCode {
         }
         Err(Failure::UnknownCommand(name)) => (3, format!("No help topic for '{name}'")),
         Err(Failure::Failed(error)) => (1, chain(&error)),
+        Err(Failure::NotRun(error)) => (255, chain(&error)),
     };
     log::fail(&fault);
     ExitCode::from(code)
@@ -194,7 +200,10 @@ fn run(program: Program, mut words: Words) -> Result<u8, Failure> {
         call.arguments,
         call.globals.root.display()
     );
-    (command.run)(&call).map_err(Failure::Failed)
+    (command.run)(&call).map_err(|error| match command.name {
+        exec::NAME => Failure::NotRun(error),
+        _ => Failure::Failed(error),
+    })
 }
 
 /// Finds out what is wished; `flags` has the program's own flags, as far as they were read.

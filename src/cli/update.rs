@@ -4,17 +4,15 @@
 //! by the same rules.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 use clap::{Arg, value_parser};
 use serde_json::{Value, json};
 
 use super::arguments::Order;
 use super::context::path;
 use super::usage::Count;
-use super::{Call, Command, output, size};
+use super::{Call, Command, input, size};
 use crate::container;
 use crate::spec;
 
@@ -30,9 +28,6 @@ pub(super) const COMMAND: Command = Command {
     flags,
     run,
 };
-
-/// Beyond any `linux.resources` that somebody writes, a list of a thousand devices included.
-const LARGEST: u64 = 1 << 20;
 
 /// What stands behind a flag.
 #[derive(Clone, Copy)]
@@ -172,7 +167,7 @@ fn run(call: &Call) -> Result<u8, anyhow::Error> {
         }
     }
     let json = match call.flags.get_one::<OsString>("resources") {
-        Some(file) if !file.is_empty() => read(file)?,
+        Some(file) if !file.is_empty() => input::read(file)?,
         _ => serde_json::to_vec(&given(call)?)?,
     };
     container::update(&context, &id, &spec::parse_resources(&json)?)?;
@@ -183,23 +178,6 @@ fn run(call: &Call) -> Result<u8, anyhow::Error> {
 fn text<'a>(call: &'a Call, name: &str) -> Option<&'a str> {
     let text = call.flags.get_one::<String>(name)?.as_str();
     (!text.is_empty()).then_some(text)
-}
-
-fn read(file: &OsString) -> Result<Vec<u8>, anyhow::Error> {
-    let source: Box<dyn Read> = if file == "-" {
-        Box::new(io::stdin())
-    } else {
-        let opened = File::open(file).map_err(|e| anyhow!("{}", output::cause(&e)));
-        Box::new(opened.with_context(|| format!("open {}", file.display()))?)
-    };
-    let mut json = Vec::new();
-    let read = source.take(LARGEST + 1).read_to_end(&mut json);
-    read.map_err(|e| anyhow!("{}", output::cause(&e)))
-        .with_context(|| format!("read {}", file.display()))?;
-    if json.len() as u64 > LARGEST {
-        bail!("{}: more than {LARGEST} bytes", file.display());
-    }
-    Ok(json)
 }
 
 /// What the flags say, as `linux.resources` says it.

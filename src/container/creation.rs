@@ -1,35 +1,23 @@
 //! What `create` and `run` have in common: a container that comes to be, step by step, and can be
 //! undone at each.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
 
-use nix::errno::Errno;
 use nix::unistd::{Pid, Uid};
 
 use super::draft::Draft;
 use super::hooks::{self, HookState};
 use super::{Context, Error, Status, call, oom};
 use crate::cgroup::{self, Group};
-use crate::launch::{self, Equipment, Event, Launched};
+use crate::launch::{self, Equipment, Launched};
 use crate::plan::Gate;
 use crate::plan::step::Step;
 use crate::spec::Id;
-use crate::state::{Identity, Phase, Record, Slot, pid_file};
+use crate::state::{Identity, Phase, Record, Slot};
 use crate::sys::channel;
 
 /// The socket in a container's directory at which `start` knocks.
 pub(super) const GATE: &str = "gate";
-
-/// One message to whoever listens at `path`: runc's word for the first process, and the pidfd.
-fn send_pidfd(pidfd: BorrowedFd<'_>, path: &Path) -> Result<(), Errno> {
-    let socket = UnixStream::connect(path).map_err(|e| {
-        // A path that is too long has no number of the kernel's.
-        Errno::from_raw(e.raw_os_error().unwrap_or(libc::ENAMETOOLONG))
-    })?;
-    channel::send_fd(socket.as_fd(), pidfd, b"standard")
-}
 
 /// A container that is being made. Until [`Creation::commit`] all of it can be taken back.
 #[derive(Debug)]
@@ -69,6 +57,7 @@ impl Creation {
         }
         // On disk before it exists: `delete` can remove what a killed creation left.
         self.slot.save(&self.record)?;
+        self.slot.keep_config(&self.draft.config)?;
         // A unit of systemd is made when there is a process to make it around.
         if !self.draft.plan.gates().any(|gate| gate == Gate::Grouped) {
             let made = self.make_group(None);
@@ -82,9 +71,7 @@ impl Creation {
         }
 
         if !self.draft.wishes.await_start {
-            let launched = self.launched()?;
-            while launched.next()? != Event::Silent {}
-            launched.outcome(&self.draft.plan)?;
+            self.launched()?.wait_for_program(&self.draft.plan)?;
         }
         Ok(())
     }
@@ -157,12 +144,12 @@ impl Creation {
                 }
             }
             Gate::Hooked => {
-                self.wait_for(gate)?;
+                self.launched()?.wait_for(gate, &self.draft.plan)?;
                 self.run_hooks()?;
             }
             Gate::Recorded => {
                 if self.must_be_ready() {
-                    self.wait_for(gate)?;
+                    self.launched()?.wait_for(gate, &self.draft.plan)?;
                 }
                 self.launched()?
                     .set_rlimits(&self.draft.plan.birth.rlimits)?;
@@ -180,24 +167,9 @@ impl Creation {
         let draft = &self.draft;
         let plan = &draft.plan;
         draft.wishes.await_start
-            || draft.pid_file.is_some()
+            || draft.listeners.pid_file.is_some()
             || !plan.birth.rlimits.is_empty()
             || plan.steps.iter().any(|step| matches!(step, Step::Hook(_)))
-    }
-
-    /// A child that falls silent before it reaches the gate has a fault to tell.
-    fn wait_for(&self, gate: Gate) -> Result<(), Error> {
-        let launched = self.launched()?;
-        loop {
-            match launched.next()? {
-                Event::At(reached) if reached == gate => return Ok(()),
-                Event::At(_) => {}
-                Event::Silent => {
-                    launched.outcome(&self.draft.plan)?;
-                    return Err(launch::Error::Lost.into());
-                }
-            }
-        }
     }
 
     fn run_hooks(&mut self) -> Result<(), Error> {
@@ -231,21 +203,8 @@ impl Creation {
             Phase::Running
         };
         self.slot.save(&self.record)?;
-        // Whoever sees the pid file can have taken the pidfd already.
-        if let Some(path) = &self.draft.pidfd_socket {
-            let pidfd = self.launched()?.pidfd.as_fd();
-            send_pidfd(pidfd, path).map_err(|errno| Error::PidfdSocket {
-                path: path.clone(),
-                errno,
-            })?;
-        }
-        if let Some(path) = &self.draft.pid_file {
-            let fault = |source| Error::PidFile {
-                path: path.clone(),
-                source,
-            };
-            pid_file::write(path, pid).map_err(fault)?;
-        }
+        let pidfd = self.launched()?.pidfd.as_fd();
+        self.draft.listeners.tell(pid, pidfd, b"standard")?;
         let state = HookState {
             status: Status::Created,
             pid,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use super::listeners::Listeners;
 use super::{Context, CreateOptions, Error, GroupDriver, host};
 use crate::cgroup::{Group, Hierarchies, place, place_unit};
 use crate::launch;
@@ -21,11 +22,12 @@ use crate::sys::path;
 #[derive(Debug)]
 pub(super) struct Draft {
     bundle: PathBuf,
+    /// The document as it was read.
+    pub(super) config: Vec<u8>,
     pub(super) container: Container,
     pub(super) group: Option<Box<dyn Group>>,
     pub(super) plan: Plan,
-    pub(super) pid_file: Option<PathBuf>,
-    pub(super) pidfd_socket: Option<PathBuf>,
+    pub(super) listeners: Listeners,
     pub(super) wishes: Wishes,
     /// As in [`Context`].
     rootless: Option<bool>,
@@ -46,7 +48,8 @@ impl Draft {
             path: options.bundle.clone(),
             errno: Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
         })?;
-        let container = spec::load(&bundle, options.config.as_deref())?;
+        let config = spec::read(&bundle, options.config.as_deref())?;
+        let container = spec::parse(&config, &bundle)?;
         if options.console_socket.is_some() {
             return Err(Error::State(
                 "cannot use console socket if runc will not detach or allocate tty",
@@ -61,16 +64,18 @@ impl Draft {
             preserve_fds: options.preserve_fds,
         };
         let (group, plan) = plan_for(cx.groups, &container, &wishes)?;
-        let pid_file = options.pid_file.clone();
-        // runc looks from the bundle; an absolute path stays as it is.
-        let pidfd_socket = options.pidfd_socket.as_ref().map(|path| bundle.join(path));
+        let listeners = Listeners {
+            pid_file: options.pid_file.clone(),
+            // runc looks from the bundle; an absolute path stays as it is.
+            pidfd_socket: options.pidfd_socket.as_ref().map(|path| bundle.join(path)),
+        };
         Ok(Self {
             bundle,
+            config,
             container,
             group,
             plan,
-            pid_file,
-            pidfd_socket,
+            listeners,
             wishes,
             rootless: cx.rootless,
             monitor: None,
@@ -161,7 +166,7 @@ pub(super) fn plan_for(
     Ok((group, plan(container, &host, wishes)?))
 }
 
-fn check_preserved(count: u32) -> Result<(), Error> {
+pub(super) fn check_preserved(count: u32) -> Result<(), Error> {
     for number in 0..count {
         let fd = i32::try_from(3 + number).unwrap_or(i32::MAX);
         path::is_open(fd).map_err(|errno| Error::PreservedFd {

@@ -8,10 +8,12 @@ mod delete;
 mod draft;
 mod dry_run;
 mod events;
+mod exec;
 mod hooks;
 mod host;
 mod kill;
 mod list;
+mod listeners;
 mod monitor;
 mod oom;
 mod pause;
@@ -38,6 +40,7 @@ pub use create::create;
 pub use delete::delete;
 pub use dry_run::plan;
 pub use events::{Event, events, stats};
+pub use exec::{ExecOptions, exec};
 pub use kill::kill;
 pub use list::{Listed, list};
 pub use pause::pause;
@@ -103,6 +106,9 @@ pub enum Error {
         "unable to start container process: container init was OOM-killed (memory limit too low?)"
     )]
     OutOfMemory,
+    /// A process that joins a container is no init of it.
+    #[error("unable to start container process: {0}")]
+    Join(launch::Error),
     #[error("unable to start container process: {0}")]
     Hook(String),
     #[error("bundle {path}: {}", reason(*.errno))]

@@ -81,7 +81,7 @@ fn tidy(cx: &Context, record: &Record, group: Option<&dyn Group>) -> Result<(), 
 }
 
 /// Passes signals on until the process ends; its status.
-fn attend(
+pub(super) fn attend(
     pid: Pid,
     process: &OwnedFd,
     signals: &OwnedFd,

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 
 use super::creation::GATE;
-use super::{Context, Error, oom, successor};
+use super::{Context, Error, call, oom, successor};
 use crate::cgroup::reopen;
 use crate::spec::Id;
 use crate::state::{Exit, Phase, Record};
@@ -151,9 +151,9 @@ fn is_frozen(record: &Record) -> Result<bool, Error> {
 }
 
 pub(super) fn read_process(source: std::io::Error) -> Error {
-    let errno = Errno::from_raw(source.raw_os_error().unwrap_or(libc::EIO));
-    Error::Call {
-        act: "look at the container's process",
-        errno,
-    }
+    call("look at the container's process")(errno(&source))
+}
+
+pub(super) fn errno(error: &std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }

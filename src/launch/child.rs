@@ -89,6 +89,7 @@ impl<'a> Child<'a> {
             Step::OutliveRuntime => identity::set_parent_death_signal(0)?,
             Step::OomScore(score) => write_file(HERE, c"/proc/self/oom_score_adj", score)?,
             Step::Join(join) => clone::join(join.namespace.as_fd(), join.kind.bit())?,
+            Step::Enter(enter) => clone::join(enter.process.as_fd(), enter.namespaces)?,
             Step::Gate(gate) => self.pass(*gate)?,
             Step::BecomeUndumpable => identity::set_undumpable()?,
             Step::BecomeRoot => become_root()?,

@@ -153,6 +153,26 @@ impl Launched {
             .map_or(Event::Silent, Event::At))
     }
 
+    /// Waits until the child has come to `gate`. One that falls silent before has a fault to tell.
+    pub fn wait_for(&self, gate: Gate, plan: &Plan) -> Result<(), Error> {
+        loop {
+            match self.next()? {
+                Event::At(reached) if reached == gate => return Ok(()),
+                Event::At(_) => {}
+                Event::Silent => {
+                    self.outcome(plan)?;
+                    return Err(Error::Lost);
+                }
+            }
+        }
+    }
+
+    /// Waits until the program runs.
+    pub fn wait_for_program(&self, plan: &Plan) -> Result<(), Error> {
+        while self.next()? != Event::Silent {}
+        self.outcome(plan)
+    }
+
     /// Lets the child pass a gate, now or when it comes to it. A child that is gone needs none.
     pub fn open_gate(&self) {
         let _ = channel::send(self.channel.as_fd(), GO);

@@ -5,6 +5,7 @@ mod devices;
 mod groups;
 mod home;
 pub mod host;
+mod join;
 mod limits;
 mod namespaces;
 mod outside;
@@ -25,6 +26,7 @@ use crate::spec::units::Id;
 use crate::sys::reason;
 
 pub use host::Host;
+pub use join::{Target, join};
 pub use step::{Gate, Step};
 
 /// What is to be done, in order.
@@ -88,6 +90,8 @@ pub enum Error {
         path: String,
         errno: Errno,
     },
+    #[error("duplicate the descriptor of the container's process: {}", reason(*.errno))]
+    Duplicate { errno: Errno },
     #[error("{path} is no {kind} namespace")]
     NotTheNamespace { kind: &'static str, path: String },
     #[error("clone the mounts at {path}: {}", reason(*.errno))]
@@ -133,13 +137,22 @@ pub fn plan(container: &Container, host: &Host, wishes: &Wishes) -> Result<Plan,
         );
         planner.hook_steps();
     }
-    planner.process()?;
+    planner.process(Part::First)?;
     planner.birth.group_owner = planner.group_owner();
     planner.birth.outside = outside::lines(container, host);
     Ok(Plan {
         birth: planner.birth,
         steps: planner.steps,
     })
+}
+
+/// What a process is to its container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// With it the container begins, and its startContainer hooks run.
+    First,
+    /// It joins one that is there.
+    Guest,
 }
 
 /// A plan that grows; each file of this module adds its part.

@@ -90,7 +90,7 @@ impl Planner<'_> {
     }
 
     /// A change of user clears the parent death signal (prctl(2)).
-    fn become_root(&mut self) {
+    pub(super) fn become_root(&mut self) {
         self.push(Step::BecomeRoot);
         self.push(Step::DieWithRuntime);
     }
@@ -118,7 +118,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn oom_score(&mut self) {
+    pub(super) fn oom_score(&mut self) {
         let Some(process) = &self.container.process else {
             return;
         };

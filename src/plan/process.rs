@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 
 use super::step::{Candidates, Gate, Hook, Step};
 use super::words::Names;
-use super::{Ending, Error, Planner, home, seccomp};
+use super::{Ending, Error, Part, Planner, home, seccomp};
 use crate::spec::container::{Namespace, Personality, Process};
 use crate::sys::exec::Words;
 use crate::sys::identity::CapabilitySets;
@@ -32,6 +32,10 @@ impl Planner<'_> {
                 value: c(sysctl.value.clone()),
             });
         }
+        self.personality();
+    }
+
+    pub(super) fn personality(&mut self) {
         if let Some(personality) = self.container.personality {
             self.push(Step::Personality(match personality {
                 Personality::Linux => 0,
@@ -48,7 +52,7 @@ impl Planner<'_> {
     }
 
     /// The last part: nothing of the host's power is left when the program starts.
-    pub(super) fn process(&mut self) -> Result<(), Error> {
+    pub(super) fn process(&mut self, part: Part) -> Result<(), Error> {
         let process = self.container.process.as_ref().ok_or(Error::NoProcess)?;
         let filter = self
             .container
@@ -75,7 +79,9 @@ impl Planner<'_> {
         if self.wishes.await_start {
             self.push(Step::AwaitStart);
         }
-        self.start_hooks(filter.as_ref());
+        if part == Part::First {
+            self.start_hooks(filter.as_ref());
+        }
         // From here on the filter decides which calls are left: nothing but execve follows, and a
         // fault is told through shared memory.
         if let Some(filter) = filter {

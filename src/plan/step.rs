@@ -22,6 +22,8 @@ pub enum Step {
     /// Written by the child itself: its /proc still is the host's.
     OomScore(CString),
     Join(Join),
+    /// Enter namespaces of a process, all at once.
+    Enter(Enter),
     /// Wait for the runtime.
     Gate(Gate),
     /// Others may not look into the process any more; its maps are written.
@@ -127,6 +129,15 @@ pub struct Join {
     pub path: CString,
 }
 
+/// Where somebody lives.
+#[derive(Debug)]
+pub struct Enter {
+    /// A pidfd.
+    pub process: OwnedFd,
+    /// `CLONE_NEW*` bits of the kinds to enter.
+    pub namespaces: u64,
+}
+
 /// The kinds of namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -141,6 +152,17 @@ pub enum Kind {
 }
 
 impl Kind {
+    pub const ALL: [Self; 8] = [
+        Self::User,
+        Self::Mount,
+        Self::Pid,
+        Self::Network,
+        Self::Ipc,
+        Self::Uts,
+        Self::Cgroup,
+        Self::Time,
+    ];
+
     /// The `CLONE_NEW*` bit.
     pub fn bit(self) -> u64 {
         let bit = match self {
@@ -154,6 +176,15 @@ impl Kind {
             Self::Time => libc::CLONE_NEWTIME,
         };
         u64::from(bit.cast_unsigned())
+    }
+
+    /// In /proc/PID/ns.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Network => "net",
+            Self::Mount => "mnt",
+            kind => kind.name(),
+        }
     }
 
     /// As config.json names it.
@@ -173,8 +204,7 @@ impl Kind {
 
 /// The names of the kinds in a word of `CLONE_NEW*` bits.
 pub fn kinds(bits: u64) -> impl Iterator<Item = &'static str> {
-    use Kind::{Cgroup, Ipc, Mount, Network, Pid, Time, User, Uts};
-    [User, Mount, Pid, Network, Ipc, Uts, Cgroup, Time]
+    Kind::ALL
         .into_iter()
         .filter(move |kind| bits & kind.bit() != 0)
         .map(Kind::name)

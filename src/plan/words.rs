@@ -25,6 +25,10 @@ impl Display for Step {
                     show(&join.path)
                 )
             }
+            Self::Enter(enter) => {
+                let kinds: Vec<_> = kinds(enter.namespaces).collect();
+                write!(f, "enter the container's namespaces: {}", kinds.join(", "))
+            }
             Self::Gate(gate) => f.write_str(match gate {
                 Gate::Grouped => "wait for systemd to make the group",
                 Gate::Mapped => "wait for the id maps",

@@ -319,6 +319,14 @@ pub(super) fn read_resources(json: &[u8]) -> Result<Option<Resources>, Error> {
     }
 }
 
+/// `process` by itself.
+pub(super) fn read_process(json: &[u8]) -> Result<Process, Error> {
+    match serde_json::from_slice::<Object<Process>>(json) {
+        Ok(process) => Ok(process.members()),
+        Err(fault) => Err(describe(&fault, json, "process: ")),
+    }
+}
+
 /// What is wrong with `json`, in which place of `document`.
 fn describe(fault: &serde_json::Error, json: &[u8], document: &str) -> Error {
     let (line, column) = (fault.line(), fault.column());

@@ -44,6 +44,8 @@ pub(super) enum At<'a> {
     Top,
     /// `linux.resources` by itself, as `update` is given it.
     Resources,
+    /// `process` by itself, as `exec` is given it.
+    Process,
     Key(&'a At<'a>, &'a str),
     Index(&'a At<'a>, usize),
 }
@@ -59,19 +61,23 @@ impl<'a> At<'a> {
 
     /// Whether what is not mentioned stays as it is, rather than being nothing.
     pub(super) fn is_of_update(&self) -> bool {
+        matches!(self.document(), At::Resources)
+    }
+
+    /// The whole that this is a part of.
+    fn document(&self) -> &At<'a> {
         match self {
-            At::Top => false,
-            At::Resources => true,
-            At::Key(parent, _) | At::Index(parent, _) => parent.is_of_update(),
+            At::Key(parent, _) | At::Index(parent, _) => parent.document(),
+            whole => whole,
         }
     }
 
     /// The place with its document.
     pub(super) fn whole(&self) -> String {
-        if self.is_of_update() {
-            return self.to_string();
+        match self.document() {
+            At::Top => format!("config.json: {self}"),
+            _ => self.to_string(),
         }
-        format!("config.json: {self}")
     }
 
     pub(super) fn fault(&self, reason: impl fmt::Display) -> Error {
@@ -96,6 +102,7 @@ impl fmt::Display for At<'_> {
         match self {
             At::Top => Ok(()),
             At::Resources => f.write_str("resources"),
+            At::Process => f.write_str("process"),
             At::Index(parent, index) => write!(f, "{parent}[{index}]"),
             At::Key(parent, key) => {
                 let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime as oci;
 
 pub use container::Container;
-use container::Root;
+use container::{IdMaps, Process, Root};
 use document::{Document, Linux, Object};
 use error::At;
 pub use error::Error;
@@ -43,6 +43,11 @@ const LARGEST: u64 = 16 << 20;
 /// Reads the container that `bundle` describes: its config.json, or `config` if given, which is
 /// taken from the bundle where it is relative.
 pub fn load(bundle: &Path, config: Option<&Path>) -> Result<Container, Error> {
+    parse(&read(bundle, config)?, bundle)
+}
+
+/// The text that [`load`] parses.
+pub fn read(bundle: &Path, config: Option<&Path>) -> Result<Vec<u8>, Error> {
     let name = config.unwrap_or(Path::new("config.json"));
     let path = bundle.join(name);
     let fault = |source: io::Error| match source.kind() {
@@ -74,7 +79,7 @@ pub fn load(bundle: &Path, config: Option<&Path>) -> Result<Container, Error> {
             limit: LARGEST,
         });
     }
-    parse(&json, bundle)
+    Ok(json)
 }
 
 /// As [`load`], from the text of the document. `bundle` is where relative paths begin.
@@ -92,6 +97,12 @@ pub fn parse(json: &[u8], bundle: &Path) -> Result<Container, Error> {
 pub fn parse_resources(json: &[u8]) -> Result<Limits, Error> {
     let resources = document::read_resources(json)?;
     resources::convert(resources, NoPids::One, At::Resources)
+}
+
+/// A process for a container that is there: an object of `process` by itself. `maps` are the
+/// container's, which its user has to be in.
+pub fn parse_process(json: &[u8], maps: &IdMaps) -> Result<Process, Error> {
+    process::convert(document::read_process(json)?, maps, At::Process)
 }
 
 fn convert(document: Document, bundle: &Path) -> Result<Container, Error> {
@@ -116,7 +127,7 @@ fn convert(document: Document, bundle: &Path) -> Result<Container, Error> {
         oci_version,
         root: convert_root(root, linux.rootfs_propagation, bundle)?,
         process: process
-            .map(|process| process::convert(process, &id_maps))
+            .map(|process| process::convert(process, &id_maps, At::Top.key("process")))
             .transpose()?,
         hostname: namespaces::convert_name(document.hostname, "hostname", &namespaces)?,
         domainname: namespaces::convert_name(document.domainname, "domainname", &namespaces)?,

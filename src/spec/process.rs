@@ -11,8 +11,11 @@ use super::document::{self, List, Objects};
 use super::error::{At, Error};
 use super::units::AbsPath;
 
-pub(super) fn convert(process: document::Process, maps: &IdMaps) -> Result<Process, Error> {
-    let at = At::Top.key("process");
+pub(super) fn convert(
+    process: document::Process,
+    maps: &IdMaps,
+    at: At<'_>,
+) -> Result<Process, Error> {
     refuse_unsupported(&process, at)?;
 
     let capabilities = process.capabilities.map(document::Object::members);

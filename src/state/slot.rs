@@ -18,9 +18,11 @@ use crate::spec::Id;
 const RECORD: &CStr = c"state.json";
 const NEW_RECORD: &CStr = c".state.json.new";
 
+const CONFIG: &CStr = c"config.json";
+
 /// All that a container's directory may hold. [`Slot::remove`] knows no other names, so that a wrong
 /// `--root` cannot make it remove somebody's files.
-const ENTRIES: [&CStr; 3] = [RECORD, NEW_RECORD, c"gate"];
+const ENTRIES: [&CStr; 4] = [RECORD, NEW_RECORD, CONFIG, c"gate"];
 
 /// A container's directory with the exclusive lock on it. Everything is done through the directory's
 /// descriptor, whatever its path has come to name.
@@ -97,6 +99,22 @@ impl Slot {
             .map_err(|errno| self.fault("replace the record", errno))
     }
 
+    /// Keeps the document that the container is made of, for processes that join it later: the
+    /// bundle's may be another by then.
+    pub fn keep_config(&self, json: &[u8]) -> Result<(), Error> {
+        let flags = OFlag::O_WRONLY
+            | OFlag::O_CREAT
+            | OFlag::O_TRUNC
+            | OFlag::O_NOFOLLOW
+            | OFlag::O_CLOEXEC;
+        let file = openat(&*self.dir, CONFIG, flags, Mode::from_bits_truncate(0o600));
+        let file = file.map_err(|errno| self.fault("keep config.json in", errno))?;
+        File::from(file).write_all(json).map_err(|e| {
+            let errno = Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+            self.fault("keep config.json in", errno)
+        })
+    }
+
     /// Removes the record and the directory, and releases the lock.
     ///
     /// An entry that is not ours, and a directory by the name of one, stays, and the directory with
@@ -159,14 +177,23 @@ impl Slot {
 
 /// Reads `state.json` of the directory `dir`; `path` is for messages.
 pub(super) fn read_record(dir: BorrowedFd<'_>, path: &Path) -> Result<Record, Error> {
+    parse(&read(dir, RECORD, path)?, path)
+}
+
+/// Reads what [`Slot::keep_config`] kept in the directory `dir`.
+pub(super) fn read_config(dir: BorrowedFd<'_>, path: &Path) -> Result<Vec<u8>, Error> {
+    read(dir, CONFIG, path)
+}
+
+fn read(dir: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<Vec<u8>, Error> {
     let fault = |act, errno| Error::Call {
-        path: path.join("state.json"),
+        path: path.join(name.to_string_lossy().as_ref()),
         act,
         errno,
     };
     // O_NONBLOCK: somebody's fifo by that name must not hold us up.
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let file = match openat(dir, RECORD, flags, Mode::empty()) {
+    let file = match openat(dir, name, flags, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::ENOENT) => return Err(Error::Missing),
         Err(errno) => return Err(fault("open", errno)),
@@ -180,7 +207,7 @@ pub(super) fn read_record(dir: BorrowedFd<'_>, path: &Path) -> Result<Record, Er
         let errno = Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
         fault("read", errno)
     })?;
-    parse(&text, path)
+    Ok(text)
 }
 
 fn parse(text: &[u8], path: &Path) -> Result<Record, Error> {

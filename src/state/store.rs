@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, open, openat};
 use nix::sys::stat::{Mode, mkdirat};
 
-use super::slot::{Slot, read_record};
+use super::slot::{Slot, read_config, read_record};
 use super::{Error, Record, holder};
 use crate::spec::Id;
 
@@ -113,6 +113,13 @@ impl Store {
         let root = self.open_root()?;
         let dir = self.open_dir(&root, id)?;
         read_record(dir.as_fd(), &self.root.join(id.as_str()))
+    }
+
+    /// The document that container `id` was made of, without its lock.
+    pub fn config(&self, id: &Id) -> Result<Vec<u8>, Error> {
+        let root = self.open_root()?;
+        let dir = self.open_dir(&root, id)?;
+        read_config(dir.as_fd(), &self.root.join(id.as_str()))
     }
 
     /// Reads the record under the lock, which it shares with others who only look; `None` while a

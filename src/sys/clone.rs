@@ -70,7 +70,8 @@ pub fn unshare(namespaces: u64) -> Result<(), Errno> {
     done(unsafe { libc::syscall(libc::SYS_unshare, namespaces) })
 }
 
-/// Joins a namespace by its descriptor; `kind` is its `CLONE_NEW*` bit. May run in the child.
+/// Joins a namespace by its descriptor, `kind` being its `CLONE_NEW*` bit; or some of a process by its
+/// pidfd and the bits of their kinds, all or none (setns(2), Linux 5.8). May run in the child.
 pub fn join(namespace: BorrowedFd<'_>, kind: u64) -> Result<(), Errno> {
     // SAFETY: takes only numbers.
     done(unsafe { libc::syscall(libc::SYS_setns, namespace.as_raw_fd(), kind) })

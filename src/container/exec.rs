@@ -1,0 +1,181 @@
+//! `exec`: one more process in a container that lives.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use super::draft::check_preserved;
+use super::kill::{self, process};
+use super::listeners::Listeners;
+use super::oom::Witness;
+use super::run::attend;
+use super::state::status;
+use super::{Context, Error, Status, call, host, successor, wait};
+use crate::cgroup::Group;
+use crate::launch::{self, Equipment, Launched};
+use crate::plan::step::Kind;
+use crate::plan::{self, Ending, Gate, Plan, Target, Wishes};
+use crate::spec::{self, Id};
+use crate::state::Record;
+use crate::sys::signal::{self, Mask};
+
+/// What is to run, and how.
+#[derive(Clone, Debug, Default)]
+pub struct ExecOptions {
+    /// A `process` object of the OCI, as JSON.
+    pub process: Vec<u8>,
+    pub pid_file: Option<PathBuf>,
+    pub pidfd_socket: Option<PathBuf>,
+    pub preserve_fds: u32,
+    /// Return when the program runs.
+    pub detach: bool,
+    /// Also into a container that is paused, where it will stand still.
+    pub ignore_paused: bool,
+}
+
+/// Runs a program in container `id` and returns its exit code, 128 + n for signal n; 0 when detached.
+///
+/// Takes no lock, as it may last: that the container was not deleted meanwhile is seen when the process
+/// is in its group, where a deletion would find it.
+pub fn exec(cx: &Context, id: &Id, options: &ExecOptions) -> Result<u8, Error> {
+    check_preserved(options.preserve_fds)?;
+    let record = cx.store.load(id)?;
+    let init = living(cx, &record, options.ignore_paused)?;
+    let (plan, group) = plan_for(cx, &record, &init, options)?;
+
+    // Blocked before the process exists, so that no signal is lost between its birth and our wait.
+    let signals = match options.detach {
+        true => None,
+        false => {
+            signal::set_mask(Mask::ALL).map_err(call("block signals"))?;
+            Some(signal::descriptor(Mask::ALL).map_err(call("make a signal descriptor"))?)
+        }
+    };
+    let launched = launch(&plan, group.as_deref())?;
+    let begun = begin(&record, &plan, &launched, options);
+    if let Err(e) = begun {
+        launched.kill();
+        return Err(e);
+    }
+    log::logger().flush();
+    match signals {
+        None => Ok(0),
+        Some(signals) => {
+            let ended = attend(
+                launched.pid,
+                &launched.pidfd,
+                &signals,
+                &mut Witness::of(None),
+            )?;
+            Ok(wait::end(ended).exit_code())
+        }
+    }
+}
+
+/// The first process of a container that can take a guest.
+fn living(cx: &Context, record: &Record, ignore_paused: bool) -> Result<OwnedFd, Error> {
+    let dir = cx.store.directory(&record.id)?;
+    let stopped = Error::State("cannot exec in a stopped container");
+    match status(record, dir.as_fd())? {
+        Status::Running | Status::Created => {}
+        Status::Paused if ignore_paused => {}
+        Status::Paused => {
+            return Err(Error::State(
+                "cannot exec in a paused container (use --ignore-paused to override)",
+            ));
+        }
+        Status::Creating | Status::Stopped => return Err(stopped),
+    }
+    successor::appoint(cx, record);
+    process(record)?.ok_or(stopped)
+}
+
+fn plan_for(
+    cx: &Context,
+    record: &Record,
+    init: &OwnedFd,
+    options: &ExecOptions,
+) -> Result<(Plan, Option<Box<dyn Group>>), Error> {
+    let id = &record.id;
+    let mut container = spec::parse(&cx.store.config(id)?, &record.bundle)?;
+    let process = spec::parse_process(&options.process, &container.id_maps)?;
+    container.process = Some(process);
+    let wishes = Wishes {
+        id: id.clone(),
+        await_start: false,
+        ending: match options.detach {
+            true => Ending::OnItsOwn,
+            false => Ending::WithRuntime,
+        },
+        no_pivot: false,
+        no_new_keyring: false,
+        preserve_fds: options.preserve_fds,
+    };
+    let group = kill::group(record)?;
+    let doors = group
+        .as_ref()
+        .map_or(Ok(Vec::new()), |group| group.doors())?;
+    let target = Target {
+        process: init
+            .try_clone()
+            .map_err(|e| call("duplicate a descriptor")(super::state::errno(&e)))?,
+        namespaces: foreign_namespaces(record.pid.unwrap_or(0))?,
+        has_doors: !doors.is_empty(),
+    };
+    let host = host::probe(None, None)?;
+    Ok((plan::join(&container, &host, &wishes, &target)?, group))
+}
+
+/// `CLONE_NEW*` bits of the namespaces of process `pid` that are not ours.
+fn foreign_namespaces(pid: i32) -> Result<u64, Error> {
+    let mut foreign = 0;
+    for kind in Kind::ALL {
+        let place = |process: &str| {
+            let name = kind.file_name();
+            let found = std::fs::metadata(format!("/proc/{process}/ns/{name}"));
+            let found = found.map(|about| (about.dev(), about.ino()));
+            found.map_err(|e| call("look at the container's namespaces")(super::state::errno(&e)))
+        };
+        if place(&pid.to_string())? != place("self")? {
+            foreign |= kind.bit();
+        }
+    }
+    Ok(foreign)
+}
+
+fn launch(plan: &Plan, group: Option<&dyn Group>) -> Result<Launched, Error> {
+    let doors = group.map_or(Ok(Vec::new()), Group::doors)?;
+    let equipment = Equipment {
+        group: group.and_then(Group::entrance),
+        doors: &doors,
+        listener: None,
+        lock: None,
+    };
+    launch::launch(plan, &equipment).map_err(Error::Join)
+}
+
+/// From the last gate to the program.
+fn begin(
+    record: &Record,
+    plan: &Plan,
+    launched: &Launched,
+    options: &ExecOptions,
+) -> Result<(), Error> {
+    let listeners = Listeners {
+        pid_file: options.pid_file.clone(),
+        pidfd_socket: options.pidfd_socket.clone(),
+    };
+    launched
+        .wait_for(Gate::Recorded, plan)
+        .map_err(Error::Join)?;
+    // It is in the group by now: whoever deletes the container from here on kills it as well.
+    if process(record)?.is_none() {
+        return Err(Error::State("cannot exec in a stopped container"));
+    }
+    launched
+        .set_rlimits(&plan.birth.rlimits)
+        .map_err(Error::Join)?;
+    listeners.tell(launched.pid.as_raw(), launched.pidfd.as_fd(), b"setns")?;
+    launched.open_gate();
+    launched.wait_for_program(plan).map_err(Error::Join)
+}

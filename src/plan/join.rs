@@ -1,0 +1,99 @@
+//! The plan of a process that joins a container which is there.
+
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+
+use super::host::Host;
+use super::step::{Enter, Join, Kind, Step};
+use super::{Birth, Error, Part, Plan, Planner, Wishes};
+use crate::spec::Container;
+
+/// The container, as it lives.
+#[derive(Debug)]
+pub struct Target {
+    /// The pidfd of its first process.
+    pub process: OwnedFd,
+    /// `CLONE_NEW*` bits of the namespaces that it does not share with the runtime.
+    pub namespaces: u64,
+    /// It has groups that clone reaches nobody into.
+    pub has_doors: bool,
+}
+
+impl Target {
+    fn has(&self, kind: Kind) -> bool {
+        self.namespaces & kind.bit() != 0
+    }
+
+    fn process(&self) -> Result<OwnedFd, Error> {
+        self.process.try_clone().map_err(|e| Error::Duplicate {
+            errno: Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
+        })
+    }
+}
+
+/// Makes the plan of `container.process`, beside the first process of a container that was made of
+/// the rest. The tail is that of a first process.
+pub fn join(
+    container: &Container,
+    host: &Host,
+    wishes: &Wishes,
+    target: &Target,
+) -> Result<Plan, Error> {
+    let mut planner = Planner {
+        container,
+        host,
+        wishes,
+        birth: Birth::default(),
+        steps: Vec::with_capacity(24),
+    };
+    planner.enter(target)?;
+    planner.push(Step::NewSession);
+    planner.keyring();
+    planner.personality();
+    planner.process(Part::Guest)?;
+    Ok(Plan {
+        birth: planner.birth,
+        steps: planner.steps,
+    })
+}
+
+impl Planner<'_> {
+    fn enter(&mut self, target: &Target) -> Result<(), Error> {
+        self.push(Step::DieWithRuntime);
+        // From the first moment among them nobody in the container may look into the process: what it
+        // has open is the host's (CVE-2016-9962).
+        self.push(Step::BecomeUndumpable);
+        self.oom_score();
+        if target.has_doors {
+            self.push(Step::JoinGroups);
+        }
+        // A pid namespace holds for children only: the runtime goes there for the clone.
+        if target.has(Kind::Pid) {
+            self.birth.joins.push(Join {
+                namespace: target.process()?,
+                kind: Kind::Pid,
+                path: c"of the container".into(),
+            });
+        }
+        let (user, pid) = (Kind::User.bit(), Kind::Pid.bit());
+        let others = target.namespaces & !user & !pid;
+        // The host's root may enter what belongs to any user namespace, but not once it has entered one
+        // itself; who is not root has to enter it first (setns(2)).
+        let order = match self.host.uid {
+            0 => [others, target.namespaces & user],
+            _ => [(others | user) & target.namespaces, 0],
+        };
+        for namespaces in order.into_iter().filter(|bits| *bits != 0) {
+            let process = target.process()?;
+            self.push(Step::Enter(Enter {
+                process,
+                namespaces,
+            }));
+        }
+        if target.has(Kind::User) {
+            self.become_root();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,232 @@
+//! One more process in a container that lives, from inside and outside.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod harness;
+
+use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use harness::{Bundle, Outcome, needs};
+use nix::libc;
+use serde_json::{Value, json};
+
+/// A container that sleeps, with the probe in it.
+fn running() -> Bundle {
+    started(Bundle::probe(&["sleep", "60"]))
+}
+
+fn started(bundle: Bundle) -> Bundle {
+    bundle.create().succeeded();
+    bundle.start().succeeded();
+    bundle
+}
+
+fn exec(bundle: &Bundle, flags: &[&str], args: &[&str]) -> Outcome {
+    bundle.call(&[&["exec"], flags, &[bundle.id.as_str()], args].concat())
+}
+
+/// What the probe sees of itself.
+#[track_caller]
+fn report(bundle: &Bundle, flags: &[&str]) -> Value {
+    exec(bundle, flags, &["/probe", "report"])
+        .succeeded()
+        .answer()["ok"]
+        .clone()
+}
+
+#[test]
+fn a_program_runs_beside_the_first_one() {
+    needs!(root, probe);
+    let bundle = running();
+    let outcome = exec(&bundle, &[], &["/probe", "print", "beside"]).succeeded();
+    assert_eq!(outcome.stdout, "beside\n");
+    assert_eq!(bundle.state()["status"], "running");
+}
+
+#[test]
+fn it_lives_in_every_namespace_of_the_container() {
+    needs!(root, probe);
+    let bundle = running();
+    let pid = bundle.state()["pid"].clone();
+    let seen = report(&bundle, &[])["namespaces"].clone();
+    for kind in ["pid", "mnt", "net", "ipc", "uts", "user", "cgroup", "time"] {
+        let own = fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
+        assert_eq!(format!("{kind}:[{}]", seen[kind]), own.to_str().unwrap());
+    }
+}
+
+#[test]
+fn it_is_limited_and_killed_with_the_container() {
+    needs!(root, probe);
+    let bundle = running();
+    let pid_file = bundle.dir.join("guest");
+    let flags = ["--detach", "--pid-file", pid_file.to_str().unwrap()];
+    exec(&bundle, &flags, &["/probe", "sleep", "60"]).succeeded();
+    let guest: i32 = fs::read_to_string(&pid_file).unwrap().parse().unwrap();
+    for controller in ["pids", "memory", "devices"] {
+        let members = fs::read_to_string(bundle.group(controller).join("cgroup.procs")).unwrap();
+        assert!(
+            members.lines().any(|m| m == guest.to_string()),
+            "{controller}"
+        );
+    }
+    bundle.kill("KILL").succeeded();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while fs::read_to_string(format!("/proc/{guest}/stat")).is_ok_and(|s| !s.contains(") Z ")) {
+        assert!(Instant::now() < deadline, "it outlives the container");
+        sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn its_exit_code_is_passed_on() {
+    needs!(root, probe);
+    let bundle = running();
+    assert_eq!(exec(&bundle, &[], &["/probe", "exit", "7"]).code, 7);
+    let killed = exec(&bundle, &[], &["/probe", "signal-self", "9"]);
+    assert_eq!(killed.code, 128 + libc::SIGKILL);
+}
+
+#[test]
+fn what_cannot_be_run_is_255_and_says_so() {
+    needs!(root, probe);
+    let bundle = running();
+    for (flags, args, said) in [
+        (
+            &[][..],
+            &["nothing"][..],
+            "exec: \"nothing\": executable file not found in $PATH",
+        ),
+        (
+            &[],
+            &["/nothing"],
+            "exec: \"/nothing\": stat /nothing: no such file or directory",
+        ),
+        (&[], &["/dev"], "exec: \"/dev\": permission denied"),
+        (&[], &[], "exec args cannot be empty"),
+        (
+            &["--cwd", "/nowhere"],
+            &["/probe"],
+            "change into /nowhere: no such file or directory",
+        ),
+        (
+            &["--cwd", "relative"],
+            &["/probe"],
+            "process.cwd: Cwd must be an absolute path",
+        ),
+        (&["--user", "root"], &["/probe"], "bad uid: \"root\""),
+        (&["--user", "4294967296"], &["/probe"], "bad uid"),
+        (&["--additional-gids", "-1"], &["/probe"], "bad gid"),
+        (
+            &["--process", "/nowhere"],
+            &[],
+            "open /nowhere: no such file or directory",
+        ),
+    ] {
+        let outcome = exec(&bundle, flags, args);
+        assert_eq!(outcome.code, 255, "{outcome:?}");
+        assert!(outcome.stderr.contains("exec failed: "), "{outcome:?}");
+        assert!(
+            outcome.stderr.replace("\\\"", "\"").contains(said),
+            "{outcome:?}"
+        );
+    }
+}
+
+#[test]
+fn only_a_container_that_runs_takes_a_guest() {
+    needs!(root, probe);
+    let bundle = running();
+    bundle.call(&["pause", &bundle.id]).succeeded();
+    let refused = exec(&bundle, &[], &["/probe", "exit", "0"]);
+    assert_eq!(refused.code, 255);
+    let said = "cannot exec in a paused container (use --ignore-paused to override)";
+    assert!(refused.stderr.contains(said), "{refused:?}");
+    bundle.call(&["resume", &bundle.id]).succeeded();
+
+    bundle.kill("KILL").succeeded();
+    bundle.wait_for_status("stopped");
+    let refused = exec(&bundle, &[], &["/probe", "exit", "0"]);
+    assert_eq!(refused.code, 255);
+    assert!(
+        refused
+            .stderr
+            .contains("cannot exec in a stopped container"),
+        "{refused:?}"
+    );
+
+    let missing = bundle.call(&["exec", "none", "/probe"]);
+    assert_eq!(missing.code, 255);
+    assert!(
+        missing.stderr.contains("container does not exist"),
+        "{missing:?}"
+    );
+}
+
+#[test]
+fn flags_change_what_the_document_says() {
+    needs!(root, probe);
+    let bundle = running();
+    let flags = [
+        "--cwd",
+        "/dev",
+        "-u",
+        "5:6",
+        "-g",
+        "7",
+        "-g",
+        "8",
+        "-e",
+        "A=1,2",
+        "--env=B=3",
+        "--no-new-privs",
+    ];
+    let told = report(&bundle, &flags);
+    let env = told["env"].as_array().unwrap();
+    assert!(
+        env.contains(&json!("A=1,2")) && env.contains(&json!("B=3")),
+        "{env:?}"
+    );
+    for (what, value) in [
+        ("cwd", json!("/dev")),
+        ("uid", json!(5)),
+        ("gid", json!(6)),
+        ("groups", json!([7, 8])),
+        ("no_new_privs", json!(true)),
+    ] {
+        assert_eq!(told[what], value, "{what}");
+    }
+}
+
+#[test]
+fn a_process_from_a_file_is_all_that_counts() {
+    needs!(root, probe);
+    let bundle = running();
+    let file = bundle.dir.join("process.json");
+    let process = json!({
+        "args": ["/probe", "report"], "cwd": "/", "env": ["ONLY=this"],
+        "user": { "uid": 9, "gid": 10, "umask": 63 },
+        "rlimits": [{ "type": "RLIMIT_NOFILE", "soft": 77, "hard": 88 }],
+    });
+    fs::write(&file, process.to_string()).unwrap();
+    let outcome = exec(
+        &bundle,
+        &["--tty=false", "--process", file.to_str().unwrap()],
+        &[],
+    );
+    let told = outcome.succeeded().answer()["ok"].clone();
+    for (what, value) in [
+        ("uid", json!(9)),
+        ("gid", json!(10)),
+        ("umask", json!("0077")),
+        ("env", json!(["ONLY=this", "HOME=/"])),
+    ] {
+        assert_eq!(told[what], value, "{what}");
+    }
+    assert_eq!(told["capabilities"]["bounding"], json!([]));
+    assert_eq!(
+        told["rlimits"]["RLIMIT_NOFILE"],
+        json!({ "soft": 77, "hard": 88 })
+    );
+}
