@@ -50,6 +50,7 @@ fn flags() -> Vec<Arg> {
         boolean("no-new-privs").help("forbid it to gain privileges"),
         boolean("tty").short('t').help("give it a terminal"),
         boolean("detach").short('d').help("return when it runs"),
+        path("console-socket").help("send the terminal's descriptor to this socket"),
         path("pid-file").help("write its pid to this file"),
         path("pidfd-socket").help("send a pidfd of it to this socket"),
         Arg::new("preserve-fds")
@@ -80,6 +81,7 @@ fn exec(call: &Call) -> Result<u8, anyhow::Error> {
         process,
         pid_file: call.path("pid-file"),
         pidfd_socket: call.path("pidfd-socket"),
+        console_socket: call.path("console-socket"),
         preserve_fds: call.flags.get_one("preserve-fds").copied().unwrap_or(0),
         detach: call.flags.get_flag("detach"),
         ignore_paused: call.flags.get_flag("ignore-paused"),

@@ -26,6 +26,8 @@ pub(super) struct Creation {
     slot: Slot,
     pub(super) record: Record,
     launched: Option<Launched>,
+    /// Where the master of the terminal comes from.
+    console: Option<OwnedFd>,
 }
 
 impl Creation {
@@ -39,6 +41,7 @@ impl Creation {
             slot,
             record,
             launched: None,
+            console: None,
         };
         match creation.make() {
             Ok(()) => Ok(creation),
@@ -112,10 +115,13 @@ impl Creation {
         };
         let group = self.draft.group.as_ref();
         let doors = group.map_or(Ok(Vec::new()), |group| group.doors())?;
+        let (ours, theirs) = self.draft.console.open()?;
+        self.console = ours;
         let equipment = Equipment {
             group: group.and_then(|group| group.entrance()),
             doors: &doors,
             listener: listener.as_ref().map(OwnedFd::as_fd),
+            console: theirs.as_ref().map(OwnedFd::as_fd),
             lock: Some(self.slot.lock_fd()),
         };
         self.launched = Some(launch::launch(&self.draft.plan, &equipment)?);
@@ -248,6 +254,7 @@ impl Creation {
             record: self.record,
             group: self.draft.group,
             process: launched.pidfd,
+            console: self.console,
         })
     }
 }
@@ -259,4 +266,6 @@ pub(super) struct Made {
     pub(super) record: Record,
     pub(super) group: Option<Box<dyn Group>>,
     pub(super) process: OwnedFd,
+    /// As in [`Creation`].
+    pub(super) console: Option<OwnedFd>,
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 
 use super::listeners::Listeners;
+use super::terminal::Console;
 use super::{Context, CreateOptions, Error, GroupDriver, host};
 use crate::cgroup::{Group, Hierarchies, place, place_unit};
 use crate::launch;
@@ -28,6 +29,7 @@ pub(super) struct Draft {
     pub(super) group: Option<Box<dyn Group>>,
     pub(super) plan: Plan,
     pub(super) listeners: Listeners,
+    pub(super) console: Console,
     pub(super) wishes: Wishes,
     /// As in [`Context`].
     rootless: Option<bool>,
@@ -49,12 +51,11 @@ impl Draft {
             errno: Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
         })?;
         let config = spec::read(&bundle, options.config.as_deref())?;
-        let container = spec::parse(&config, &bundle)?;
-        if options.console_socket.is_some() {
-            return Err(Error::State(
-                "cannot use console socket if runc will not detach or allocate tty",
-            ));
-        }
+        let mut container = spec::parse(&config, &bundle)?;
+        let detached = ending == Ending::OnItsOwn;
+        let socket = options.console_socket.as_deref();
+        let console = Console::choose(container.process.as_ref(), detached, socket)?;
+        console.fit(container.process.as_mut());
         let wishes = Wishes {
             id: id.clone(),
             await_start,
@@ -76,6 +77,7 @@ impl Draft {
             group,
             plan,
             listeners,
+            console,
             wishes,
             rootless: cx.rootless,
             monitor: None,

@@ -5,11 +5,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::draft::check_preserved;
+use super::foreground::Foreground;
 use super::kill::{self, process};
 use super::listeners::Listeners;
 use super::oom::Witness;
-use super::run::attend;
 use super::state::status;
+use super::terminal::{Console, Terminal};
 use super::{Context, Error, Status, call, host, successor, wait};
 use crate::cgroup::Group;
 use crate::launch::{self, Equipment, Launched};
@@ -26,6 +27,7 @@ pub struct ExecOptions {
     pub process: Vec<u8>,
     pub pid_file: Option<PathBuf>,
     pub pidfd_socket: Option<PathBuf>,
+    pub console_socket: Option<PathBuf>,
     pub preserve_fds: u32,
     /// Return when the program runs.
     pub detach: bool,
@@ -39,43 +41,120 @@ pub struct ExecOptions {
 /// is in its group, where a deletion would find it.
 pub fn exec(cx: &Context, id: &Id, options: &ExecOptions) -> Result<u8, Error> {
     check_preserved(options.preserve_fds)?;
-    let record = cx.store.load(id)?;
-    let init = living(cx, &record, options.ignore_paused)?;
-    let (plan, group) = plan_for(cx, &record, &init, options)?;
-
-    // Blocked before the process exists, so that no signal is lost between its birth and our wait.
-    let signals = match options.detach {
-        true => None,
-        false => {
-            signal::set_mask(Mask::ALL).map_err(call("block signals"))?;
-            Some(signal::descriptor(Mask::ALL).map_err(call("make a signal descriptor"))?)
-        }
-    };
-    let launched = launch(&plan, group.as_deref())?;
-    let begun = begin(&record, &plan, &launched, options);
-    if let Err(e) = begun {
-        launched.kill();
-        return Err(e);
+    let guest = Guest::new(cx, id, options)?;
+    if options.detach {
+        return guest.enter(options).map(|_| 0);
     }
-    log::logger().flush();
-    match signals {
-        None => Ok(0),
-        Some(signals) => {
-            let ended = attend(
-                launched.pid,
-                &launched.pidfd,
-                &signals,
-                &mut Witness::of(None),
-            )?;
-            Ok(wait::end(ended).exit_code())
+    // Blocked before the process exists, so that no signal is lost between its birth and our wait.
+    signal::set_mask(Mask::ALL).map_err(call("block signals"))?;
+    let signals = signal::descriptor(Mask::ALL).map_err(call("make a signal descriptor"))?;
+    let (launched, console) = guest.enter(options)?;
+    let mut foreground = Foreground {
+        pid: launched.pid,
+        process: &launched.pidfd,
+        signals: &signals,
+        witness: Witness::of(None),
+        terminal: Terminal::receive(console.as_ref())?,
+    };
+    let ended = foreground.attend()?;
+    Ok(wait::end(ended).exit_code())
+}
+
+/// A process for a container, before it is made.
+struct Guest {
+    record: Record,
+    plan: Plan,
+    /// The container's.
+    group: Option<Box<dyn Group>>,
+    console: Console,
+}
+
+impl Guest {
+    fn new(cx: &Context, id: &Id, options: &ExecOptions) -> Result<Self, Error> {
+        let record = cx.store.load(id)?;
+        let init = living(cx, &record, options.ignore_paused)?;
+        let mut container = spec::parse(&cx.store.config(id)?, &record.bundle)?;
+        let process = spec::parse_process(&options.process, &container.id_maps)?;
+        let socket = options.console_socket.as_deref();
+        let console = Console::choose(Some(&process), options.detach, socket)?;
+        container.process = Some(process);
+        console.fit(container.process.as_mut());
+
+        let wishes = Wishes {
+            id: id.clone(),
+            await_start: false,
+            ending: match options.detach {
+                true => Ending::OnItsOwn,
+                false => Ending::WithRuntime,
+            },
+            no_pivot: false,
+            no_new_keyring: false,
+            preserve_fds: options.preserve_fds,
+        };
+        let group = kill::group(&record)?;
+        let doors = group
+            .as_ref()
+            .map_or(Ok(Vec::new()), |group| group.doors())?;
+        let target = Target {
+            process: init,
+            namespaces: foreign_namespaces(record.pid.unwrap_or(0))?,
+            has_doors: !doors.is_empty(),
+        };
+        let host = host::probe(None, None)?;
+        Ok(Self {
+            plan: plan::join(&container, &host, &wishes, &target)?,
+            record,
+            group,
+            console,
+        })
+    }
+
+    /// Makes the process; returns when its program runs, with where its terminal comes from.
+    fn enter(&self, options: &ExecOptions) -> Result<(Launched, Option<OwnedFd>), Error> {
+        let (ours, theirs) = self.console.open()?;
+        let group = self.group.as_deref();
+        let doors = group.map_or(Ok(Vec::new()), Group::doors)?;
+        let equipment = Equipment {
+            group: group.and_then(Group::entrance),
+            doors: &doors,
+            listener: None,
+            console: theirs.as_ref().map(OwnedFd::as_fd),
+            lock: None,
+        };
+        let launched = launch::launch(&self.plan, &equipment).map_err(Error::Join)?;
+        if let Err(e) = self.begin(&launched, options) {
+            launched.kill();
+            return Err(e);
         }
+        log::logger().flush();
+        Ok((launched, ours))
+    }
+
+    /// From the last gate to the program.
+    fn begin(&self, launched: &Launched, options: &ExecOptions) -> Result<(), Error> {
+        let reached = launched.wait_for(Gate::Recorded, &self.plan);
+        reached.map_err(Error::Join)?;
+        // It is in the group by now: whoever deletes the container from here on kills it as well.
+        if process(&self.record)?.is_none() {
+            return Err(STOPPED);
+        }
+        let limited = launched.set_rlimits(&self.plan.birth.rlimits);
+        limited.map_err(Error::Join)?;
+        let listeners = Listeners {
+            pid_file: options.pid_file.clone(),
+            pidfd_socket: options.pidfd_socket.clone(),
+        };
+        listeners.tell(launched.pid.as_raw(), launched.pidfd.as_fd(), b"setns")?;
+        launched.open_gate();
+        launched.wait_for_program(&self.plan).map_err(Error::Join)
     }
 }
+
+const STOPPED: Error = Error::State("cannot exec in a stopped container");
 
 /// The first process of a container that can take a guest.
 fn living(cx: &Context, record: &Record, ignore_paused: bool) -> Result<OwnedFd, Error> {
     let dir = cx.store.directory(&record.id)?;
-    let stopped = Error::State("cannot exec in a stopped container");
     match status(record, dir.as_fd())? {
         Status::Running | Status::Created => {}
         Status::Paused if ignore_paused => {}
@@ -84,46 +163,10 @@ fn living(cx: &Context, record: &Record, ignore_paused: bool) -> Result<OwnedFd,
                 "cannot exec in a paused container (use --ignore-paused to override)",
             ));
         }
-        Status::Creating | Status::Stopped => return Err(stopped),
+        Status::Creating | Status::Stopped => return Err(STOPPED),
     }
     successor::appoint(cx, record);
-    process(record)?.ok_or(stopped)
-}
-
-fn plan_for(
-    cx: &Context,
-    record: &Record,
-    init: &OwnedFd,
-    options: &ExecOptions,
-) -> Result<(Plan, Option<Box<dyn Group>>), Error> {
-    let id = &record.id;
-    let mut container = spec::parse(&cx.store.config(id)?, &record.bundle)?;
-    let process = spec::parse_process(&options.process, &container.id_maps)?;
-    container.process = Some(process);
-    let wishes = Wishes {
-        id: id.clone(),
-        await_start: false,
-        ending: match options.detach {
-            true => Ending::OnItsOwn,
-            false => Ending::WithRuntime,
-        },
-        no_pivot: false,
-        no_new_keyring: false,
-        preserve_fds: options.preserve_fds,
-    };
-    let group = kill::group(record)?;
-    let doors = group
-        .as_ref()
-        .map_or(Ok(Vec::new()), |group| group.doors())?;
-    let target = Target {
-        process: init
-            .try_clone()
-            .map_err(|e| call("duplicate a descriptor")(super::state::errno(&e)))?,
-        namespaces: foreign_namespaces(record.pid.unwrap_or(0))?,
-        has_doors: !doors.is_empty(),
-    };
-    let host = host::probe(None, None)?;
-    Ok((plan::join(&container, &host, &wishes, &target)?, group))
+    process(record)?.ok_or(STOPPED)
 }
 
 /// `CLONE_NEW*` bits of the namespaces of process `pid` that are not ours.
@@ -141,41 +184,4 @@ fn foreign_namespaces(pid: i32) -> Result<u64, Error> {
         }
     }
     Ok(foreign)
-}
-
-fn launch(plan: &Plan, group: Option<&dyn Group>) -> Result<Launched, Error> {
-    let doors = group.map_or(Ok(Vec::new()), Group::doors)?;
-    let equipment = Equipment {
-        group: group.and_then(Group::entrance),
-        doors: &doors,
-        listener: None,
-        lock: None,
-    };
-    launch::launch(plan, &equipment).map_err(Error::Join)
-}
-
-/// From the last gate to the program.
-fn begin(
-    record: &Record,
-    plan: &Plan,
-    launched: &Launched,
-    options: &ExecOptions,
-) -> Result<(), Error> {
-    let listeners = Listeners {
-        pid_file: options.pid_file.clone(),
-        pidfd_socket: options.pidfd_socket.clone(),
-    };
-    launched
-        .wait_for(Gate::Recorded, plan)
-        .map_err(Error::Join)?;
-    // It is in the group by now: whoever deletes the container from here on kills it as well.
-    if process(record)?.is_none() {
-        return Err(Error::State("cannot exec in a stopped container"));
-    }
-    launched
-        .set_rlimits(&plan.birth.rlimits)
-        .map_err(Error::Join)?;
-    listeners.tell(launched.pid.as_raw(), launched.pidfd.as_fd(), b"setns")?;
-    launched.open_gate();
-    launched.wait_for_program(plan).map_err(Error::Join)
 }

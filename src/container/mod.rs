@@ -9,6 +9,7 @@ mod draft;
 mod dry_run;
 mod events;
 mod exec;
+mod foreground;
 mod hooks;
 mod host;
 mod kill;
@@ -25,6 +26,7 @@ mod start;
 mod state;
 mod stop;
 mod successor;
+mod terminal;
 mod update;
 mod wait;
 
@@ -128,6 +130,8 @@ pub enum Error {
     },
     #[error("send the pidfd to {path}: {}", reason(*.errno))]
     PidfdSocket { path: PathBuf, errno: Errno },
+    #[error("connect to the console socket {path}: {}", reason(*.errno))]
+    ConsoleSocket { path: PathBuf, errno: Errno },
     #[error("{act}: {}", reason(*.errno))]
     Call { act: &'static str, errno: Errno },
     /// A short text that callers match: the container is in the wrong state for the command.

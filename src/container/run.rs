@@ -1,10 +1,10 @@
 //! `run`: create and start in one, and stay until the end.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
 use super::creation::{Creation, Made};
 use super::draft::Draft;
+use super::foreground::Foreground;
 use super::oom::Witness;
+use super::terminal::Terminal;
 use super::{Context, CreateOptions, Error, call, delete, monitor, start};
 use nix::unistd::Pid;
 
@@ -12,8 +12,8 @@ use crate::cgroup::Group;
 use crate::plan::Ending;
 use crate::spec::Id;
 use crate::state::Record;
+use crate::sys::identity;
 use crate::sys::signal::{self, Ended, Mask};
-use crate::sys::{identity, poll};
 
 /// What `run` takes beside what `create` does.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,12 +49,19 @@ pub fn run(cx: &Context, id: &Id, options: &CreateOptions, how: &RunOptions) -> 
         record,
         group,
         process,
+        console,
     } = made;
     slot.unlock();
-    let pid = Pid::from_raw(record.pid.unwrap_or(0));
-    let mut witness = Witness::of(group.as_deref());
-    let ended = attend(pid, &process, &signals, &mut witness)?;
-    let oom = witness.look();
+    let mut foreground = Foreground {
+        pid: Pid::from_raw(record.pid.unwrap_or(0)),
+        process: &process,
+        signals: &signals,
+        witness: Witness::of(group.as_deref()),
+        terminal: Terminal::receive(console.as_ref())?,
+    };
+    let ended = foreground.attend()?;
+    let oom = foreground.witness.look();
+    drop(foreground);
     if oom && ended == Ended::Signal(libc::SIGKILL) {
         log::warn!("container {id}: killed for want of memory");
     }
@@ -78,42 +85,4 @@ fn tidy(cx: &Context, record: &Record, group: Option<&dyn Group>) -> Result<(), 
         Some(slot) => delete::destroy(slot, record, group),
         None => Ok(()),
     }
-}
-
-/// Passes signals on until the process ends; its status.
-pub(super) fn attend(
-    pid: Pid,
-    process: &OwnedFd,
-    signals: &OwnedFd,
-    witness: &mut Witness<'_>,
-) -> Result<Ended, Error> {
-    let act = call("wait for the container's process");
-    loop {
-        let mut sources = vec![process.as_fd(), signals.as_fd()];
-        sources.extend(witness.fd());
-        let ready = poll::wait(&sources, None).map_err(&act)?;
-        witness.look();
-        if ready & 0b10 != 0 {
-            forward(pid, process.as_fd(), signals.as_fd())?;
-        }
-        if ready & 0b01 != 0
-            && let Some(ended) = signal::wait(process.as_fd(), true).map_err(&act)?
-        {
-            return Ok(ended);
-        }
-    }
-}
-
-/// All but what is about our own children and terminal, as runc does.
-fn forward(pid: Pid, process: BorrowedFd<'_>, signals: BorrowedFd<'_>) -> Result<(), Error> {
-    while let Some(number) = signal::next(signals).map_err(call("read a signal"))? {
-        if number == libc::SIGCHLD {
-            signal::reap_orphans(pid).map_err(call("reap orphans of the container"))?;
-        }
-        if !matches!(number, libc::SIGCHLD | libc::SIGWINCH | libc::SIGURG) {
-            // A process that has just ended takes none.
-            let _ = signal::send(process, number);
-        }
-    }
-    Ok(())
 }

@@ -22,6 +22,8 @@ pub(super) struct Child<'a> {
     pub(super) channel: BorrowedFd<'a>,
     pub(super) report: &'a Report,
     pub(super) doors: &'a [OwnedFd],
+    /// Where the master of the terminal goes.
+    pub(super) console: Option<BorrowedFd<'a>>,
     /// For `start`: where it knocks, and the page that it is given.
     pub(super) start: Option<(BorrowedFd<'a>, BorrowedFd<'a>)>,
     /// The container's state in JSON, for hooks.
@@ -136,6 +138,7 @@ impl<'a> Child<'a> {
             Step::MakeWorkingDir(dir) => {
                 open_or_make(self.root(), dir.as_c_str(), Want::Dir, Resolve::InRoot)?;
             }
+            Step::Terminal(terminal) => self.make_terminal(terminal)?,
             Step::OwnPipes { uid } => own_pipes(*uid)?,
             Step::CloseFrom(first) => exec::close_at_exec(*first)?,
             Step::Bound(keep) => bound(*keep)?,

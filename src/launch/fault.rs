@@ -45,6 +45,10 @@ pub enum Call {
     Ambient,
     Directory,
     NothingMounted,
+    OpenMaster,
+    OpenTerminal,
+    SendMaster,
+    TakeControl,
 }
 
 const ALL: &[Call] = &[
@@ -77,6 +81,10 @@ const ALL: &[Call] = &[
     Call::Ambient,
     Call::Directory,
     Call::NothingMounted,
+    Call::OpenMaster,
+    Call::OpenTerminal,
+    Call::SendMaster,
+    Call::TakeControl,
 ];
 
 /// A call that did not succeed; the child's error type.
@@ -208,6 +216,10 @@ fn what(call: Call) -> &'static str {
         Call::SetGroups => "set the groups: ",
         Call::SetGid => "set the group: ",
         Call::SetUid => "set the user: ",
+        Call::OpenMaster => "open /dev/pts/ptmx of a devpts: ",
+        Call::OpenTerminal => "open the other end: ",
+        Call::SendMaster => "send it to the console socket: ",
+        Call::TakeControl => "make it the controlling one: ",
         Call::Bound => "drop from the bounding set: ",
         Call::Ambient => "raise the ambient set: ",
         _ => "",

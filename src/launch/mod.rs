@@ -7,6 +7,7 @@ pub mod hook;
 mod mounts;
 mod outside;
 mod target;
+mod terminal;
 
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -51,6 +52,8 @@ pub struct Equipment<'a> {
     pub doors: &'a [OwnedFd],
     /// Where `start` will knock, for plans that wait for it.
     pub listener: Option<BorrowedFd<'a>>,
+    /// Where the master of its terminal is sent, for plans that make one.
+    pub console: Option<BorrowedFd<'a>>,
     /// A lock on a file belongs to all copies of its descriptor: the child closes its own.
     pub lock: Option<BorrowedFd<'a>>,
 }
@@ -116,6 +119,7 @@ pub fn launch(plan: &Plan, equipment: &Equipment<'_>) -> Result<Launched, Error>
             plan,
             channel: theirs.as_fd(),
             doors: equipment.doors,
+            console: equipment.console,
             report: &report,
             start,
             state: state.as_ref().map(AsFd::as_fd),

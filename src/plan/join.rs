@@ -51,6 +51,7 @@ pub fn join(
     planner.push(Step::NewSession);
     planner.keyring();
     planner.personality();
+    planner.terminal(false);
     planner.process(Part::Guest)?;
     Ok(Plan {
         birth: planner.birth,

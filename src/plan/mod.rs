@@ -136,6 +136,7 @@ pub fn plan(container: &Container, host: &Host, wishes: &Wishes) -> Result<Plan,
             wishes.id
         );
         planner.hook_steps();
+        planner.terminal(false);
     }
     planner.process(Part::First)?;
     planner.birth.group_owner = planner.group_owner();

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString};
 
-use super::step::{Candidates, Gate, Hook, Step};
+use super::step::{Candidates, Gate, Hook, Step, Terminal};
 use super::words::Names;
 use super::{Ending, Error, Part, Planner, home, seccomp};
 use crate::spec::container::{Namespace, Personality, Process};
@@ -33,6 +33,20 @@ impl Planner<'_> {
             });
         }
         self.personality();
+    }
+
+    /// In the container's tree: its devpts has the terminal.
+    pub(super) fn terminal(&mut self, console: bool) {
+        let Some(process) = &self.container.process else {
+            return;
+        };
+        if let Some(terminal) = process.terminal {
+            self.push(Step::Terminal(Terminal {
+                owner: process.user.uid,
+                size: terminal.size,
+                console,
+            }));
+        }
     }
 
     pub(super) fn personality(&mut self) {

@@ -193,6 +193,7 @@ impl Planner<'_> {
                 self.push(Step::MakeWorkingDir(dir));
             }
         }
+        self.terminal(true);
         if root.readonly {
             self.push(Step::ReadOnlyRoot);
         }

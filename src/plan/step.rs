@@ -11,6 +11,7 @@ use crate::spec::mounts::{Attributes, FsOption};
 use crate::spec::units::InRoot;
 use crate::sys::exec::Words;
 use crate::sys::identity::CapabilitySets;
+use crate::sys::terminal::Size;
 
 /// What the child does, in the order of the plan.
 #[derive(Debug)]
@@ -85,6 +86,7 @@ pub enum Step {
         hard: u64,
     },
     MakeWorkingDir(InRoot),
+    Terminal(Terminal),
     /// Give pipes on stdin, stdout and stderr to the container's user.
     OwnPipes {
         uid: u32,
@@ -136,6 +138,16 @@ pub struct Enter {
     pub process: OwnedFd,
     /// `CLONE_NEW*` bits of the kinds to enter.
     pub namespaces: u64,
+}
+
+/// A pseudo terminal of the container's own devpts.
+#[derive(Clone, Copy, Debug)]
+pub struct Terminal {
+    /// The user of the process.
+    pub owner: u32,
+    pub size: Option<Size>,
+    /// Whether it is /dev/console, too.
+    pub console: bool,
 }
 
 /// The kinds of namespaces.

@@ -88,6 +88,13 @@ impl Display for Step {
                 name, soft, hard, ..
             } => f.write_str(&rlimit(name, *soft, *hard)),
             Self::MakeWorkingDir(path) => write!(f, "make the directory {path}"),
+            Self::Terminal(terminal) => {
+                f.write_str("make a terminal")?;
+                if terminal.console {
+                    f.write_str(", and /dev/console of it")?;
+                }
+                Ok(())
+            }
             Self::OwnPipes { uid } => write!(f, "give the standard pipes to user {uid}"),
             Self::CloseFrom(first) => write!(f, "close descriptors from {first} on at exec"),
             Self::Bound(keep) => write!(f, "bound the capabilities to {}", Names(*keep)),

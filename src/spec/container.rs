@@ -9,6 +9,7 @@ use super::limits::{GroupPath, Limits};
 use super::mounts::{Mount, Propagation};
 use super::seccomp::Profile;
 use super::units::{AbsPath, InRoot};
+use crate::sys::terminal::Size;
 
 /// A container as config.json describes it, with nothing left to check but the host.
 #[derive(Clone, Debug)]
@@ -49,6 +50,8 @@ pub struct Root {
 
 #[derive(Clone, Debug)]
 pub struct Process {
+    /// Whether its standard descriptors are a terminal of its own.
+    pub terminal: Option<Terminal>,
     /// Never empty.
     pub args: Vec<CString>,
     pub env: Vec<CString>,
@@ -58,6 +61,12 @@ pub struct Process {
     pub rlimits: Vec<Rlimit>,
     pub no_new_privileges: bool,
     pub oom_score_adj: Option<i32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terminal {
+    /// `consoleSize`; `None` leaves it to whoever looks at it.
+    pub size: Option<Size>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -91,8 +91,7 @@ pub(super) struct Document {
 pub(super) struct Process {
     pub terminal: Option<bool>,
     /// Means something with a terminal only, and is no error without.
-    #[serde(rename = "consoleSize")]
-    _console_size: Option<Object<oci::Box>>,
+    pub console_size: Option<Object<ConsoleSize>>,
     pub user: Option<Object<User>>,
     pub args: List<String>,
     pub env: List<String>,
@@ -107,6 +106,13 @@ pub(super) struct Process {
     pub scheduler: Option<Object<oci::Scheduler>>,
     #[serde(rename = "execCPUAffinity")]
     pub exec_cpu_affinity: Option<Object<Affinity>>,
+}
+
+/// Both are required by the schema; `oci_spec` takes a missing one for 0.
+#[derive(Debug, Deserialize)]
+pub(super) struct ConsoleSize {
+    pub height: u64,
+    pub width: u64,
 }
 
 #[derive(Debug, Deserialize)]

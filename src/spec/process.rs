@@ -6,10 +6,11 @@ use std::str::FromStr;
 
 use oci_spec::runtime::PosixRlimitType as Kind;
 
-use super::container::{Capabilities, IdMap, IdMaps, Process, Rlimit, User};
+use super::container::{Capabilities, IdMap, IdMaps, Process, Rlimit, Terminal, User};
 use super::document::{self, List, Objects};
 use super::error::{At, Error};
 use super::units::AbsPath;
+use crate::sys::terminal::Size;
 
 pub(super) fn convert(
     process: document::Process,
@@ -21,7 +22,13 @@ pub(super) fn convert(
     let capabilities = process.capabilities.map(document::Object::members);
     let oom_score_adj = convert_score(process.oom_score_adj, at.key("oomScoreAdj"))?;
     let user = process.user.map(document::Object::members);
+    let size = process.console_size.as_deref();
+    let terminal = match process.terminal {
+        Some(true) => Some(convert_terminal(size, at.key("consoleSize"))?),
+        _ => None,
+    };
     Ok(Process {
+        terminal,
         cwd: convert_cwd(process.cwd, at.key("cwd"))?,
         args: convert_args(process.args, at.key("args"))?,
         env: convert_env(process.env, at.key("env"))?,
@@ -39,8 +46,6 @@ fn refuse_unsupported(process: &document::Process, at: At<'_>) -> Result<(), Err
     let is_set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     let affinity = process.exec_cpu_affinity.as_ref();
 
-    at.key("terminal")
-        .refuse_if(process.terminal == Some(true))?;
     at.key("apparmorProfile")
         .refuse_if(is_set(&process.apparmor_profile))?;
     at.key("selinuxLabel")
@@ -50,6 +55,23 @@ fn refuse_unsupported(process: &document::Process, at: At<'_>) -> Result<(), Err
         .refuse_if(process.io_priority.is_some())?;
     at.key("execCPUAffinity")
         .refuse_if(affinity.is_some_and(|cpus| is_set(&cpus.initial) || is_set(&cpus.last)))
+}
+
+/// A size of nothing is none.
+fn convert_terminal(size: Option<&document::ConsoleSize>, at: At<'_>) -> Result<Terminal, Error> {
+    let Some(size) = size.filter(|size| size.height != 0 || size.width != 0) else {
+        return Ok(Terminal { size: None });
+    };
+    let side = |key, number: u64| {
+        u16::try_from(number)
+            .map_err(|_| at.key(key).fault(format_args!("{number} is above 65535")))
+    };
+    Ok(Terminal {
+        size: Some(Size {
+            rows: side("height", size.height)?,
+            columns: side("width", size.width)?,
+        }),
+    })
 }
 
 fn convert_cwd(cwd: Option<String>, at: At<'_>) -> Result<AbsPath, Error> {

@@ -277,7 +277,6 @@ fn the_root_is_a_directory_that_exists() {
 #[test]
 fn a_part_that_is_to_come_is_refused_by_its_path() {
     for (path, json) in [
-        ("process.terminal", "true"),
         ("process.apparmorProfile", "\"p\""),
         ("process.selinuxLabel", "\"l\""),
         ("process.scheduler", r#"{"policy": "SCHED_IDLE"}"#),

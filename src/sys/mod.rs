@@ -19,6 +19,7 @@ pub mod process;
 pub mod report;
 pub mod seccomp;
 pub mod signal;
+pub mod terminal;
 
 use nix::errno::Errno;
 

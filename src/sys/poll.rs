@@ -9,20 +9,45 @@ use nix::errno::Errno;
 use super::checked;
 
 /// The most descriptors one call takes.
-const MOST: usize = 4;
+const MOST: usize = 5;
+
+/// What a descriptor is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    Read,
+    Write,
+}
+
+pub type Source<'a> = (BorrowedFd<'a>, Want);
 
 /// Waits until one of `fds` can be read or has ended; bit n of the answer stands for the nth, and
 /// no bit for the time being over. Without `timeout` it waits for ever.
 pub fn wait(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> Result<u32, Errno> {
+    wait_each(fds.iter().map(|fd| (*fd, Want::Read)), timeout)
+}
+
+/// [`wait`], for each descriptor to be read or to be written to.
+pub fn wait_for(sources: &[Source<'_>], timeout: Option<Duration>) -> Result<u32, Errno> {
+    wait_each(sources.iter().copied(), timeout)
+}
+
+fn wait_each<'a>(
+    sources: impl ExactSizeIterator<Item = Source<'a>>,
+    timeout: Option<Duration>,
+) -> Result<u32, Errno> {
     let mut list = [libc::pollfd {
         fd: -1,
-        events: libc::POLLIN,
+        events: 0,
         revents: 0,
     }; MOST];
-    for (entry, fd) in list.iter_mut().zip(fds) {
+    let count = sources.len().min(MOST);
+    for (entry, (fd, want)) in list.iter_mut().zip(sources) {
         entry.fd = fd.as_raw_fd();
+        entry.events = match want {
+            Want::Read => libc::POLLIN,
+            Want::Write => libc::POLLOUT,
+        };
     }
-    let count = fds.len().min(MOST);
     let mut limit = timeout.map(|time| libc::timespec {
         tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: i64::from(time.subsec_nanos()),

@@ -1,0 +1,199 @@
+//! Terminals: through a console socket, in the foreground, and refused.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod harness;
+
+use std::fs::File;
+use std::io::{IoSliceMut, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::net::UnixListener;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use harness::{Bundle, needs};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use serde_json::json;
+
+fn with_terminal(script: &str) -> Bundle {
+    let mut bundle = Bundle::busybox(script);
+    bundle
+        .set("/process/terminal", json!(true))
+        .set("/process/consoleSize", json!({ "height": 33, "width": 77 }));
+    bundle
+}
+
+/// The descriptor that comes with one message.
+fn receive(listener: &UnixListener) -> File {
+    let (socket, _) = listener.accept().unwrap();
+    let mut name = [0; 4096];
+    let mut parts = [IoSliceMut::new(&mut name)];
+    let mut space = nix::cmsg_space!(std::os::fd::RawFd);
+    let flags = MsgFlags::empty();
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags).unwrap();
+    let mut fds = Vec::new();
+    for part in message.cmsgs().unwrap() {
+        if let ControlMessageOwned::ScmRights(more) = part {
+            fds.extend(more);
+        }
+    }
+    assert_eq!(fds.len(), 1);
+    // SAFETY: the kernel has just made the descriptor for this process.
+    #[allow(unsafe_code, reason = "a descriptor comes as a number")]
+    unsafe {
+        File::from_raw_fd(fds[0])
+    }
+}
+
+/// What is shown, up to and with `end`.
+#[track_caller]
+fn read_until(terminal: &mut File, end: &str) -> String {
+    let (mut shown, mut part) = (String::new(), [0; 1024]);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !shown.contains(end) {
+        assert!(Instant::now() < deadline, "{shown:?}");
+        match terminal.read(&mut part) {
+            Ok(count) => shown += std::str::from_utf8(&part[..count]).unwrap(),
+            Err(e) => panic!("{e} after {shown:?}"),
+        }
+    }
+    shown
+}
+
+#[test]
+fn the_master_goes_to_the_console_socket() {
+    needs!(root, busybox);
+    let script = "tty; stty size; [ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo all three
+        echo console >/dev/console; (: </dev/tty) && echo controlled; read word; echo got $word; sleep 60";
+    let bundle = with_terminal(script);
+    let socket = bundle.dir.join("console");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let flags = [
+        "create",
+        "--console-socket",
+        socket.to_str().unwrap(),
+        &bundle.id,
+    ];
+    bundle.call(&flags).succeeded();
+    let mut terminal = receive(&listener);
+    bundle.start().succeeded();
+    let shown = read_until(&mut terminal, "controlled\r\n");
+    assert_eq!(
+        shown,
+        "/dev/pts/0\r\n33 77\r\nall three\r\nconsole\r\ncontrolled\r\n"
+    );
+    terminal.write_all(b"this\n").unwrap();
+    read_until(&mut terminal, "got this\r\n");
+}
+
+#[test]
+fn another_program_gets_a_terminal_of_its_own() {
+    needs!(root, busybox);
+    let bundle = Bundle::busybox("sleep 60");
+    bundle.create().succeeded();
+    bundle.start().succeeded();
+    let socket = bundle.dir.join("console");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let flags = [
+        "exec",
+        "--tty",
+        "--detach",
+        "--console-socket",
+        socket.to_str().unwrap(),
+    ];
+    let words = [&flags[..], &[&bundle.id, "sh", "-c", "tty; sleep 60"]].concat();
+    bundle.call(&words).succeeded();
+    read_until(&mut receive(&listener), "/dev/pts/0\r\n");
+}
+
+/// script(1) gives the runtime a terminal of its own, and shows what is shown on it.
+fn on_a_terminal(bundle: &Bundle, typed: &str) -> String {
+    let run = bundle.command(&["run", &bundle.id]);
+    let words = std::iter::once(run.get_program()).chain(run.get_args());
+    let words: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
+    let mut script = Command::new("script")
+        .args([
+            "-qec",
+            &format!(
+                "stty rows 11 cols 22; {}; echo code $?; stty -a",
+                words.join(" ")
+            ),
+        ])
+        .arg("/dev/null")
+        .current_dir(&bundle.dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    script
+        .stdin
+        .as_mut()
+        .unwrap()
+        .write_all(typed.as_bytes())
+        .unwrap();
+    let told = script.wait_with_output().unwrap();
+    String::from_utf8(told.stdout).unwrap()
+}
+
+#[test]
+fn in_the_foreground_it_is_the_users_terminal() {
+    needs!(root, busybox);
+    let bundle = with_terminal("stty size; echo word; read word; echo got $word; exit 7");
+    let shown = on_a_terminal(&bundle, "this\n");
+    assert!(shown.contains("11 22\r\n"), "{shown:?}");
+    assert!(shown.contains("got this\r\n"), "{shown:?}");
+    assert!(shown.contains("code 7\r\n"), "{shown:?}");
+    // As it was before.
+    let (_, after) = shown.split_once("code 7").unwrap();
+    for mode in ["icanon", "echo", "isig"] {
+        assert!(
+            after.split_whitespace().any(|word| word == mode),
+            "{mode}: {after:?}"
+        );
+    }
+}
+
+#[test]
+fn all_that_was_written_is_shown() {
+    needs!(root, busybox);
+    let bundle = with_terminal("seq 20000");
+    let shown = on_a_terminal(&bundle, "");
+    let numbers: Vec<&str> = shown.lines().take(20000).collect();
+    assert_eq!(numbers.last(), Some(&"20000"), "{} lines", numbers.len());
+}
+
+#[test]
+fn a_terminal_that_nobody_gets_and_a_socket_for_none_are_refused() {
+    needs!(root, busybox);
+    let mut bundle = with_terminal("true");
+    bundle
+        .create()
+        .failed_with("cannot allocate tty if runc will detach without setting console socket");
+    let socket = bundle.dir.join("nobody").display().to_string();
+    let id = bundle.id.clone();
+    let create = ["create", "--console-socket", &socket, &id];
+    bundle
+        .call(&create)
+        .failed_with("connect to the console socket");
+    let refused = "cannot use console socket if runc will not detach or allocate tty";
+    let run = ["run", "--console-socket", &socket, &id];
+    bundle.call(&run).failed_with(refused);
+    bundle.set("/process/terminal", json!(false));
+    bundle.call(&create).failed_with(refused);
+}
+
+/// CVE-2025-52565: what the image has in the place of devpts is not opened.
+#[test]
+fn a_terminal_is_made_in_a_devpts_alone() {
+    needs!(root, busybox);
+    let mut bundle = with_terminal("true");
+    let mounts = bundle.config["mounts"].as_array().unwrap();
+    let at = mounts
+        .iter()
+        .position(|mount| mount["destination"] == "/dev/pts")
+        .unwrap();
+    bundle.remove(&format!("/mounts/{at}"));
+    bundle.mount(json!({ "destination": "/dev/pts", "type": "tmpfs", "source": "tmpfs" }));
+    let said =
+        "make a terminal, and /dev/console of it: open /dev/pts/ptmx of a devpts: no such device";
+    bundle.run().failed_with(said);
+}
