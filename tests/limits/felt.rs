@@ -1,13 +1,11 @@
 //! What the program feels of its limits.
 
-use crate::harness::needs;
+use crate::harness::{eventually, needs};
 use crate::{Bundle, MEBIBYTE, allow_nodes, disk, group_file};
 use nix::libc;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::linux::fs::MetadataExt;
-use std::thread::sleep;
-use std::time::Duration;
 
 #[test]
 fn a_program_above_its_memory_is_killed() {
@@ -20,6 +18,24 @@ fn a_program_above_its_memory_is_killed() {
     assert_eq!(bundle.run().code, 128 + libc::SIGKILL);
     bundle.args(&["/probe", "alloc-memory", "8"]);
     assert_eq!(bundle.run().succeeded().answer()["ok"], 8);
+}
+
+#[test]
+fn all_of_a_group_are_killed_for_one_where_that_is_asked() {
+    needs!(root, cgroup2, busybox);
+    for (all, code) in [("0", 7), ("1", 128 + libc::SIGKILL)] {
+        let mut bundle = Bundle::busybox("dd if=/dev/zero of=/dev/null bs=64M count=1; exit 7");
+        bundle.set(
+            "/linux/resources/memory",
+            json!({ "limit": 24 * MEBIBYTE, "swap": 24 * MEBIBYTE }),
+        );
+        bundle.set(
+            "/linux/resources/unified",
+            json!({ "memory.oom.group": all }),
+        );
+        let outcome = bundle.run();
+        assert_eq!(outcome.code, code, "{all}");
+    }
 }
 
 #[test]
@@ -38,9 +54,9 @@ fn half() -> f64 {
     let limit = json!({ "quota": 50000, "period": 100_000, "shares": 262_144 });
     bundle.set("/linux/resources/cpu", limit);
     let mut parent = bundle.run_in_background();
-    while !bundle.background_output().contains("\"ok\"") {
-        sleep(Duration::from_millis(5));
-    }
+    eventually("the end of the spinning", || {
+        bundle.background_output().contains("\"ok\"")
+    });
     let stat = group_file(&bundle, "cpu", "cpu.stat");
     let number = |key: &str| {
         stat.lines()

@@ -64,6 +64,19 @@ fn disk() -> (u32, u32) {
     partitions.lines().find_map(whole).expect("a disk of 4 MiB")
 }
 
+/// Whether it is under the one scheduler that knows weights.
+fn is_weighed() -> bool {
+    let (major, minor) = disk();
+    let scheduler = format!("/sys/dev/block/{major}:{minor}/queue/scheduler");
+    fs::read_to_string(scheduler).is_ok_and(|text| text.contains("[bfq]"))
+}
+
+fn weights_of_disk(weight: u32) -> Value {
+    let (major, minor) = disk();
+    let weight = json!({ "major": major, "minor": minor, "weight": weight });
+    json!({ "blockIO": { "weightDevice": [weight] } })
+}
+
 /// Lets the program make nodes of devices in its root.
 fn allow_nodes(bundle: &mut Bundle) {
     bundle.set("/root/readonly", json!(false));

@@ -1,7 +1,9 @@
 //! Files of v1 groups, where the hierarchy is mounted; where it is not, a limit is refused.
 
 use crate::harness::{eventually, needs};
-use crate::{Bundle, MEBIBYTE, created_with, disk, group_file, update, with};
+use crate::{
+    Bundle, MEBIBYTE, created_with, disk, group_file, is_weighed, update, weights_of_disk, with,
+};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -104,6 +106,68 @@ fn a_v1_weight_of_block_devices_is_held_or_refused_by_its_file() {
     let leaf = json!({ "blockIO": { "leafWeight": 300 } });
     let field = "linux.resources.blockIO.leafWeight: this kernel has no blkio.leaf_weight";
     with(&leaf).create().failed_with(field);
+}
+
+#[test]
+fn a_v1_weight_for_a_block_device_is_held_or_refused_by_its_file() {
+    needs!(root, cgroup1, probe);
+    const FILE: &str = "blkio.bfq.weight_device";
+    const FIELD: &str = "linux.resources.blockIO.weightDevice:";
+    let plain = created_with(&json!({}));
+    if !plain.group("blkio").join(FILE).exists() {
+        let said = format!("{FIELD} this kernel has no blkio.weight_device");
+        with(&weights_of_disk(300)).create().failed_with(&said);
+    } else if is_weighed() {
+        let bundle = created_with(&weights_of_disk(300));
+        let ((major, minor), text) = (disk(), group_file(&bundle, "blkio", FILE));
+        let wanted = format!("{major}:{minor} 300");
+        assert!(text.lines().any(|line| line == wanted), "{text}");
+    } else {
+        let said = format!("{FIELD} write");
+        with(&weights_of_disk(300)).create().failed_with(&said);
+    }
+}
+
+#[test]
+fn a_v1_group_is_made_idle_and_woken() {
+    needs!(root, cgroup1, probe);
+    let idle = |idle: u8| json!({ "cpu": { "idle": idle } });
+    let bundle = created_with(&json!({}));
+    if !bundle.group("cpu").join("cpu.idle").exists() {
+        let said = "linux.resources.cpu.idle: this kernel has no cpu.idle";
+        with(&idle(1)).create().failed_with(said);
+        return;
+    }
+    for value in [1, 0] {
+        update(&bundle, &idle(value)).succeeded();
+        assert_eq!(group_file(&bundle, "cpu", "cpu.idle"), value.to_string());
+    }
+    let bundle = created_with(&idle(1));
+    assert_eq!(group_file(&bundle, "cpu", "cpu.idle"), "1");
+}
+
+/// A group has of the real time of the group above, which may have none.
+#[test]
+fn a_v1_group_has_real_time_where_the_kernel_shares_it() {
+    needs!(root, cgroup1, probe);
+    let real_time = json!({ "cpu": { "realtimePeriod": 500_000, "realtimeRuntime": 1000 } });
+    let plain = created_with(&json!({}));
+    let group = plain.group("cpu");
+    let Ok(above) = fs::read_to_string(group.join("../cpu.rt_runtime_us")) else {
+        let said = "linux.resources.cpu.realtimePeriod: this kernel has no cpu.rt_period_us";
+        with(&real_time).create().failed_with(said);
+        return;
+    };
+    update(&plain, &json!({ "cpu": { "realtimePeriod": 500_000 } })).succeeded();
+    assert_eq!(group_file(&plain, "cpu", "cpu.rt_period_us"), "500000");
+    if above.trim() == "0" {
+        let said = "linux.resources.cpu.realtimeRuntime: write \"1000\"";
+        with(&real_time).create().failed_with(said);
+        return;
+    }
+    let bundle = created_with(&real_time);
+    assert_eq!(group_file(&bundle, "cpu", "cpu.rt_period_us"), "500000");
+    assert_eq!(group_file(&bundle, "cpu", "cpu.rt_runtime_us"), "1000");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Files of the v2 group.
 
 use crate::harness::needs;
-use crate::{Bundle, MEBIBYTE, created_with, disk, group_file, update, with};
+use crate::{
+    Bundle, MEBIBYTE, created_with, disk, group_file, is_weighed, update, weights_of_disk, with,
+};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -83,6 +85,33 @@ fn a_v2_weight_of_block_devices_is_held_or_refused_by_its_file() {
     );
 }
 
+/// The guest's disk has the scheduler that weighs.
+#[test]
+fn a_v2_weight_for_a_block_device_is_held_or_refused_by_its_file() {
+    needs!(root, cgroup2, probe);
+    let plain = created_with(&json!({}));
+    let held = |file: &str, [first, second]: [u32; 2]| {
+        let bundle = created_with(&weights_of_disk(300));
+        let holds = |weight: u32| {
+            let ((major, minor), text) = (disk(), v2(&bundle, file));
+            let wanted = format!("{major}:{minor} {weight}");
+            assert!(text.lines().any(|line| line == wanted), "{text}");
+        };
+        holds(first);
+        update(&bundle, &weights_of_disk(1000)).succeeded();
+        holds(second);
+    };
+    let has = |file: &str| plain.group("").join(file).exists();
+    let refused = |said: &str| drop(with(&weights_of_disk(300)).create().failed_with(said));
+    const FIELD: &str = "linux.resources.blockIO.weightDevice:";
+    match (has("io.bfq.weight"), is_weighed()) {
+        (true, true) => held("io.bfq.weight", [300, 1000]),
+        (true, false) => refused(&format!("{FIELD} write")),
+        (false, _) if has("io.weight") => held("io.weight", [2930, 10_000]),
+        (false, _) => refused(&format!("{FIELD} this kernel has no io.weight")),
+    }
+}
+
 /// A machine has one after `rdma link add rxe0 type rxe netdev …`, if its kernel has the module.
 #[test]
 fn an_rdma_device_is_limited_or_said_not_to_be_there() {
@@ -124,6 +153,10 @@ fn what_v2_has_not_is_refused_by_its_field() {
         ("cpu.realtimePeriod", json!({ "realtimePeriod": 100_000 })),
         ("blockIO.leafWeight", json!({ "leafWeight": 10 })),
         ("network.classID", json!({ "classID": 1 })),
+        (
+            "network.priorities",
+            json!({ "priorities": [{ "name": "lo", "priority": 1 }] }),
+        ),
     ] {
         let (object, _) = field.split_once('.').unwrap();
         let said = format!("linux.resources.{field}: cgroup v2 has nothing like it");
