@@ -24,7 +24,8 @@ pub(super) const COMMAND: Command = Command {
     order: Order::Anywhere,
     shielded: false,
     detail: "Sets what is given and leaves the rest as it is. Sizes take a suffix: 512m. With \
-             --resources the other flags are ignored.",
+             --resources the other flags are ignored, and rules for devices, if there are any, \
+             replace all that there were.",
     flags,
     run,
 };
