@@ -67,20 +67,29 @@ fn limits_of_v1_outlast_a_daemon_reload() {
 fn v1_alone_is_refused() {
     needs!(root, systemd, hybrid, probe);
     let scope = Scope::of(&["sleep", "600"]);
-    let called = scope
-        .bundle
-        .command(&["--systemd-cgroup", "create", &scope.bundle.id]);
-    let mut command = Command::new("unshare");
-    command
-        .args(["--mount", "sh", "-c"])
-        .arg("umount /sys/fs/cgroup/unified && exec \"$0\" \"$@\"")
-        .arg(called.get_program())
-        .args(called.get_args())
-        .current_dir(&scope.bundle.dir);
-    let outcome = scope.bundle.finish(command);
+    let on_v1 = |words: &[&str]| {
+        let called = scope.bundle.command(words);
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "sh", "-c"])
+            .arg("umount /sys/fs/cgroup/unified && exec \"$0\" \"$@\"")
+            .arg(called.get_program())
+            .args(called.get_args())
+            .current_dir(&scope.bundle.dir);
+        scope.bundle.finish(command)
+    };
+    let outcome = on_v1(&["--systemd-cgroup", "create", &scope.bundle.id]);
     outcome.failed_with("systemd undoes it on cgroup v1, and there is no v2 hierarchy beside");
-    eventually("the unit is gone", || {
+    eventually("the end of the unit", || {
         scope.shows("LoadState") == "not-found"
     });
     assert!(scope.bundle.leftovers().is_empty());
+
+    let said = "and those with --systemd-cgroup are refused";
+    let check = on_v1(&["check"]).stdout;
+    let line = check.lines().find(|line| line.contains(said));
+    assert!(
+        line.is_some_and(|line| line.starts_with("lacks")),
+        "{check}"
+    );
 }

@@ -70,7 +70,13 @@ fn layout(hierarchies: &Hierarchies) -> Finding {
              --systemd-cgroup are refused",
         ),
     };
-    Finding::new(Weight::Good, "cgroups", found, means)
+    // Only where systemd runs is it asked to make groups.
+    let has_systemd = Path::new("/run/systemd/system").is_dir();
+    let weight = match hierarchies {
+        Hierarchies::V1 { unified: None, .. } if has_systemd => Weight::Lacking,
+        _ => Weight::Good,
+    };
+    Finding::new(weight, "cgroups", found, means)
 }
 
 /// Where the groups of a container go in whose document says nothing of them.
