@@ -4,10 +4,8 @@
 mod harness;
 
 use std::fs;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
-use harness::{Bundle, Outcome, needs};
+use harness::{Bundle, Outcome, eventually, needs};
 use nix::libc;
 use serde_json::{Value, json};
 
@@ -72,11 +70,10 @@ fn it_is_limited_and_killed_with_the_container() {
         );
     }
     bundle.kill("KILL").succeeded();
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while fs::read_to_string(format!("/proc/{guest}/stat")).is_ok_and(|s| !s.contains(") Z ")) {
-        assert!(Instant::now() < deadline, "it outlives the container");
-        sleep(Duration::from_millis(5));
-    }
+    eventually("its end", || {
+        let stat = fs::read_to_string(format!("/proc/{guest}/stat"));
+        stat.is_err() || stat.is_ok_and(|stat| stat.contains(") Z "))
+    });
 }
 
 #[test]
@@ -229,4 +226,25 @@ fn a_process_from_a_file_is_all_that_counts() {
         told["rlimits"]["RLIMIT_NOFILE"],
         json!({ "soft": 77, "hard": 88 })
     );
+}
+
+/// As systemd does in a container: cgroups(7), "no internal processes".
+#[test]
+fn it_finds_room_where_the_container_has_divided_its_group() {
+    needs!(root, cgroup2, busybox);
+    let script = "cd /sys/fs/cgroup; mkdir leaf; echo 0 >leaf/cgroup.procs
+        echo +pids >cgroup.subtree_control && echo divided; exec sleep 60";
+    let mut bundle = Bundle::busybox(script);
+    bundle
+        .mount(json!({
+            "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+            "options": ["nosuid", "noexec", "nodev"],
+        }))
+        .set("/linux/namespaces/-", json!({ "type": "cgroup" }));
+    let mut running = bundle.run_in_background();
+    eventually("the leaf", || bundle.background_output() == "divided\n");
+    let told = exec(&bundle, &[], &["cat", "/proc/self/cgroup"]).succeeded();
+    assert_eq!(told.stdout, "0::/leaf\n");
+    bundle.kill("KILL").succeeded();
+    running.wait().unwrap();
 }

@@ -54,6 +54,13 @@ pub use error::Error;
 pub use hierarchies::{Hierarchies, Hierarchy};
 pub use oom::OomWatch;
 
+/// For one process more: see [`Group::entrance`] and [`Group::doors`].
+#[derive(Debug, Default)]
+pub struct Room {
+    pub entrance: Option<OwnedFd>,
+    pub doors: Vec<OwnedFd>,
+}
+
 /// What one container has in every hierarchy. Named is not made: see [`Group::make`].
 pub trait Group: fmt::Debug {
     /// All directories of the container, as absolute paths of the host. They are known, and to be
@@ -85,6 +92,11 @@ pub trait Group: fmt::Debug {
 
     /// The v2 directory, for `CLONE_INTO_CGROUP`. `None` before [`Group::make`] or without v2.
     fn entrance(&self) -> Option<BorrowedFd<'_>>;
+
+    /// Where a process goes that comes later than `first`, the container's first one: where the v2 group
+    /// passes controllers on, and so may have no processes of its own (cgroups(7), "no internal
+    /// processes"), it goes to the group below in which the first one is.
+    fn room_beside(&self, first: Pid) -> Result<Room, Error>;
 
     /// Where the process goes in that `clone3` could not put it: the `tasks` files of its v1 groups.
     /// The process itself, while it has one thread, writes `0` to each. Whoever moves another

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Pid, Uid};
 
 use super::v1::V1;
-use super::{Error, Group, Hierarchies, OomWatch, Stats, place, try_device_program, v1, v2};
+use super::{Error, Group, Hierarchies, OomWatch, Room, Stats, place, try_device_program, v1, v2};
 use crate::spec::Id;
 use crate::spec::limits::{ControlFile, GroupPath, Limits};
 use crate::spec::unit::{Manager, Unit};
@@ -228,6 +228,10 @@ impl Group for Systemd {
     /// Nobody can be born in a scope.
     fn entrance(&self) -> Option<BorrowedFd<'_>> {
         None
+    }
+
+    fn room_beside(&self, first: Pid) -> Result<Room, Error> {
+        self.inner.room_beside(first)
     }
 
     fn doors(&self) -> Result<Vec<OwnedFd>, Error> {

@@ -21,7 +21,7 @@ use super::settings::{change_all, put_all};
 use super::stats::read_v1;
 use super::unified::{self, FREEZE_PATIENCE, kill_all, kill_each, value_of};
 use super::v2::{self, V2};
-use super::{Error, Group, Hierarchies, Hierarchy, OomWatch, Stats};
+use super::{Error, Group, Hierarchies, Hierarchy, OomWatch, Room, Stats};
 use crate::spec::Id;
 use crate::spec::limits::{DeviceRule, GroupPath, Limits};
 use groups::Groups;
@@ -226,6 +226,15 @@ impl Group for V1 {
 
     fn entrance(&self) -> Option<BorrowedFd<'_>> {
         self.unified().map(Directory::fd)
+    }
+
+    fn room_beside(&self, first: Pid) -> Result<Room, Error> {
+        let unified = self.unified.as_ref();
+        let room = unified.map_or(Ok(Room::default()), |group| group.room_beside(first))?;
+        Ok(Room {
+            doors: self.doors()?,
+            ..room
+        })
     }
 
     fn doors(&self) -> Result<Vec<OwnedFd>, Error> {

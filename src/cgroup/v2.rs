@@ -17,7 +17,7 @@ use super::seat::Seat;
 use super::settings::{Need, Setting, change_all, needs};
 use super::stats::read_v2;
 use super::unified::{freeze, is_frozen, kill_all, thaw, value_of};
-use super::{Error, Group, Hierarchies, OomWatch, Stats};
+use super::{Error, Group, Hierarchies, OomWatch, Room, Stats};
 use crate::spec::limits::Limits;
 
 /// What is given away where the kernel has no list (config-linux.md, "Cgroup ownership").
@@ -124,6 +124,14 @@ impl Group for V2 {
         self.dir().map(Directory::fd)
     }
 
+    fn room_beside(&self, first: Pid) -> Result<Room, Error> {
+        let entrance = self.dir().map(|group| entrance_beside(group, first));
+        Ok(Room {
+            entrance: entrance.transpose()?,
+            doors: Vec::new(),
+        })
+    }
+
     fn doors(&self) -> Result<Vec<OwnedFd>, Error> {
         Ok(Vec::new())
     }
@@ -186,6 +194,26 @@ fn delegate(group: &Directory, uid: Uid) -> Result<(), Error> {
 
 fn lacks(controllers: &str, need: &Need) -> bool {
     !controllers.split_whitespace().any(|c| c == need.controller)
+}
+
+fn entrance_beside(group: &Directory, first: Pid) -> Result<OwnedFd, Error> {
+    let copy = |group: &Directory| {
+        let fault = Error::call("open the group", group.path());
+        let copied = group.fd().try_clone_to_owned();
+        copied.map_err(|e| fault(super::directory::errno(e)))
+    };
+    if group.text("cgroup.subtree_control")?.trim().is_empty() {
+        return copy(group);
+    }
+    let mut found = None;
+    group.walk(|_, _, below| {
+        if below.members()?.contains(&first.as_raw()) {
+            found = Some(copy(below)?);
+        }
+        Ok(())
+    })?;
+    // A first process that has ended has no place: then the kernel says why nobody may come in.
+    found.map_or_else(|| copy(group), Ok)
 }
 
 /// Enables in `above` the controllers that groups below it need, and the others where that can be:

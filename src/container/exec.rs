@@ -4,6 +4,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use nix::unistd::Pid;
+
 use super::draft::check_preserved;
 use super::foreground::Foreground;
 use super::kill::{self, process};
@@ -12,7 +14,7 @@ use super::oom::Witness;
 use super::state::status;
 use super::terminal::{Console, Terminal};
 use super::{Context, Error, Status, call, host, successor, wait};
-use crate::cgroup::Group;
+use crate::cgroup::Room;
 use crate::launch::{self, Equipment, Launched};
 use crate::plan::step::Kind;
 use crate::plan::{self, Ending, Gate, Plan, Target, Wishes};
@@ -64,8 +66,8 @@ pub fn exec(cx: &Context, id: &Id, options: &ExecOptions) -> Result<u8, Error> {
 struct Guest {
     record: Record,
     plan: Plan,
-    /// The container's.
-    group: Option<Box<dyn Group>>,
+    /// In the container's groups.
+    room: Room,
     console: Console,
 }
 
@@ -92,19 +94,18 @@ impl Guest {
             preserve_fds: options.preserve_fds,
         };
         let group = kill::group(&record)?;
-        let doors = group
-            .as_ref()
-            .map_or(Ok(Vec::new()), |group| group.doors())?;
+        let first = Pid::from_raw(record.pid.unwrap_or(0));
+        let room = group.map_or(Ok(Room::default()), |group| group.room_beside(first))?;
         let target = Target {
             process: init,
-            namespaces: foreign_namespaces(record.pid.unwrap_or(0))?,
-            has_doors: !doors.is_empty(),
+            namespaces: foreign_namespaces(first)?,
+            has_doors: !room.doors.is_empty(),
         };
         let host = host::probe(None, None)?;
         Ok(Self {
             plan: plan::join(&container, &host, &wishes, &target)?,
             record,
-            group,
+            room,
             console,
         })
     }
@@ -112,11 +113,9 @@ impl Guest {
     /// Makes the process; returns when its program runs, with where its terminal comes from.
     fn enter(&self, options: &ExecOptions) -> Result<(Launched, Option<OwnedFd>), Error> {
         let (ours, theirs) = self.console.open()?;
-        let group = self.group.as_deref();
-        let doors = group.map_or(Ok(Vec::new()), Group::doors)?;
         let equipment = Equipment {
-            group: group.and_then(Group::entrance),
-            doors: &doors,
+            group: self.room.entrance.as_ref().map(OwnedFd::as_fd),
+            doors: &self.room.doors,
             listener: None,
             console: theirs.as_ref().map(OwnedFd::as_fd),
             lock: None,
@@ -170,7 +169,7 @@ fn living(cx: &Context, record: &Record, ignore_paused: bool) -> Result<OwnedFd,
 }
 
 /// `CLONE_NEW*` bits of the namespaces of process `pid` that are not ours.
-fn foreign_namespaces(pid: i32) -> Result<u64, Error> {
+fn foreign_namespaces(pid: Pid) -> Result<u64, Error> {
     let mut foreign = 0;
     for kind in Kind::ALL {
         let place = |process: &str| {
