@@ -126,12 +126,21 @@ fn a_bus_that_does_not_answer_is_named() {
         assert_eq!(scope.shows("LoadState"), "not-found");
     }
 
-    // What is there is removed all the same.
+    let without_bus = |words: &[&str]| {
+        let mut command = scope.bundle.command(words);
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere/bus");
+        scope.bundle.finish(command)
+    };
+    // What is set all the same is said.
     scope.create().succeeded();
-    let delete = ["delete", "--force", &scope.bundle.id];
-    let mut command = scope.bundle.command(&delete);
-    command.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere/bus");
-    let outcome = scope.bundle.finish(command).succeeded();
+    let id = &*scope.bundle.id;
+    let outcome = without_bus(&["update", "--pids-limit", "44", id]);
+    outcome.failed_with("the limits are set until systemd sets its own anew: set properties of");
+    let held = fs::read_to_string(scope.group().join("pids.max")).unwrap();
+    assert_eq!(held.trim(), "44");
+
+    // What is there is removed all the same.
+    let outcome = without_bus(&["delete", "--force", id]).succeeded();
     assert!(
         outcome.stderr.contains("stop the systemd unit"),
         "{outcome:?}"
