@@ -5,7 +5,7 @@ mod harness;
 
 use std::fs;
 
-use harness::{Bundle, Outcome, eventually, needs};
+use harness::{Bundle, OUTSIDE, Outcome, eventually, needs};
 use nix::libc;
 use serde_json::{Value, json};
 
@@ -129,6 +129,49 @@ fn what_cannot_be_run_is_255_and_says_so() {
             "{outcome:?}"
         );
     }
+}
+
+/// Of a document that is another by now.
+#[test]
+fn a_document_with_odd_members_is_an_error_in_words() {
+    needs!(root, probe);
+    let mut bundle = running();
+    for (pointer, value, said) in [
+        (
+            "/process/user",
+            json!(5),
+            "config.json: process.user: not an object",
+        ),
+        (
+            "/process/capabilities",
+            json!(["CAP_KILL"]),
+            "config.json: process.capabilities: not an object",
+        ),
+        ("/process", json!([]), "config.json: process: not an object"),
+    ] {
+        let before = bundle.config.clone();
+        bundle.set(pointer, value);
+        let outcome = exec(&bundle, &["-u", "1"], &["/probe"]);
+        bundle.config = before;
+        assert_eq!(outcome.code, 255, "{outcome:?}");
+        assert!(outcome.stderr.contains(said), "{outcome:?}");
+    }
+}
+
+/// The steps of one who enters a user namespace after the others.
+#[test]
+fn it_is_a_user_of_the_containers_own_namespace() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&["sleep", "60"]);
+    bundle.map_users(OUTSIDE, 65536);
+    bundle.set("/process/oomScoreAdj", json!(321));
+    let bundle = started(bundle);
+    let told = report(&bundle, &["-u", "3:4"]);
+    assert_eq!((&told["uid"], &told["gid"]), (&json!(3), &json!(4)));
+    assert_eq!(told["oom_score_adj"], 321);
+    let own = fs::read_link(format!("/proc/{}/ns/user", bundle.state()["pid"])).unwrap();
+    let seen = format!("user:[{}]", told["namespaces"]["user"]);
+    assert_eq!(seen, own.to_str().unwrap());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use harness::{Bundle, needs};
+use harness::{Bundle, eventually, needs};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use serde_json::json;
 
@@ -159,6 +159,39 @@ fn all_that_was_written_is_shown() {
     let shown = on_a_terminal(&bundle, "");
     let numbers: Vec<&str> = shown.lines().take(20000).collect();
     assert_eq!(numbers.last(), Some(&"20000"), "{} lines", numbers.len());
+}
+
+/// What never stops writing holds up neither signals nor the end.
+#[test]
+fn a_loud_program_hears_of_a_signal() {
+    needs!(root, busybox);
+    let bundle = with_terminal("exec yes");
+    let mut run = bundle.command(&["run", &bundle.id]);
+    let mut child = run.stdout(Stdio::null()).spawn().unwrap();
+    eventually("its start", || {
+        bundle.call(&["state", &bundle.id]).code == 0
+    });
+    let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+    let mut ended = None;
+    eventually("the end", || {
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        // The first process of a pid namespace takes no signal that it does not handle.
+        let _ = bundle.call(&["kill", &bundle.id, "KILL"]);
+        ended = child.try_wait().unwrap();
+        ended.is_some()
+    });
+    assert_eq!(ended.unwrap().code(), Some(137));
+}
+
+/// An init closes its terminal and opens /dev/console later.
+#[test]
+fn a_terminal_that_nobody_has_open_for_a_while_is_shown_again() {
+    needs!(root, busybox);
+    let script =
+        "echo before; exec </dev/null >/dev/null 2>&1; sleep 0.3; exec >/dev/console; echo after";
+    let shown = on_a_terminal(&with_terminal(script), "");
+    let (_, after) = shown.split_once("before\r\n").unwrap();
+    assert!(after.contains("after\r\n"), "{shown:?}");
 }
 
 #[test]

@@ -169,3 +169,20 @@ fn a_damaged_record_hides_no_other_and_goes_by_force() {
     }
     assert_eq!(bundle.state()["status"], "created");
 }
+
+/// A wrong `--root` may name a folder of bundles.
+#[test]
+fn a_folder_that_is_no_containers_keeps_its_files() {
+    needs!(root, probe);
+    let bundle = Bundle::probe(&[]);
+    let folder = bundle.state_dir().join("other");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("config.json"), "{}").unwrap();
+    for words in [&["delete", "other"][..], &["delete", "--force", "other"]] {
+        assert_ne!(bundle.call(words).code, 0, "{words:?}");
+        assert_eq!(
+            fs::read_to_string(folder.join("config.json")).unwrap(),
+            "{}"
+        );
+    }
+}

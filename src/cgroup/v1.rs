@@ -231,8 +231,9 @@ impl Group for V1 {
     fn room_beside(&self, first: Pid) -> Result<Room, Error> {
         let unified = self.unified.as_ref();
         let room = unified.map_or(Ok(Room::default()), |group| group.room_beside(first))?;
+        let doors = self.seats.iter().map(|s| s.seat.must_be_there()?.door());
         Ok(Room {
-            doors: self.doors()?,
+            doors: doors.collect::<Result<_, _>>()?,
             ..room
         })
     }

@@ -72,7 +72,11 @@ fn exec(call: &Call) -> Result<u8, anyhow::Error> {
     let process = match call.flags.get_one::<OsString>("process") {
         Some(file) if !file.is_empty() => input::read(file)?,
         _ => {
-            let config = spec::read(&record.bundle, None)?;
+            // One that was made with --config may have no other document than the kept one.
+            let config = match spec::read(&record.bundle, None) {
+                Err(spec::Error::Missing(_)) => context.store.config(&id)?,
+                read => read?,
+            };
             let config: Value = serde_json::from_slice(&config).context("config.json")?;
             serde_json::to_vec(&changed(config["process"].clone(), call)?)?
         }
@@ -95,8 +99,20 @@ fn changed(mut process: Value, call: &Call) -> Result<Value, anyhow::Error> {
     if args.is_empty() {
         bail!("exec args cannot be empty");
     }
-    if !process.is_object() {
+    if process.is_null() {
         process = json!({ "cwd": "/" });
+    }
+    // What is no object is told by whoever reads the whole; here it would have no members to change.
+    for part in ["/user", "/capabilities", ""] {
+        let odd = process
+            .pointer(part)
+            .is_some_and(|part| !part.is_object() && !part.is_null());
+        if odd {
+            bail!(
+                "config.json: process{}: not an object",
+                part.replace('/', ".")
+            );
+        }
     }
     process["args"] = json!(words(args)?);
     // Not inherited: a terminal is there where it is asked for.

@@ -1,5 +1,6 @@
 //! `exec`: one more process in a container that lives.
 
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -8,10 +9,10 @@ use nix::unistd::Pid;
 
 use super::draft::check_preserved;
 use super::foreground::Foreground;
-use super::kill::{self, process};
+use super::kill;
 use super::listeners::Listeners;
 use super::oom::Witness;
-use super::state::status;
+use super::state::{errno, status};
 use super::terminal::{Console, Terminal};
 use super::{Context, Error, Status, call, host, successor, wait};
 use crate::cgroup::Room;
@@ -56,7 +57,7 @@ pub fn exec(cx: &Context, id: &Id, options: &ExecOptions) -> Result<u8, Error> {
         process: &launched.pidfd,
         signals: &signals,
         witness: Witness::of(None),
-        terminal: Terminal::receive(console.as_ref())?,
+        terminal: Terminal::receive(console.as_ref()),
     };
     let ended = foreground.attend()?;
     Ok(wait::end(ended).exit_code())
@@ -96,9 +97,14 @@ impl Guest {
         let group = kill::group(&record)?;
         let first = Pid::from_raw(record.pid.unwrap_or(0));
         let room = group.map_or(Ok(Room::default()), |group| group.room_beside(first))?;
+        let namespaces = foreign_namespaces(first)?;
+        // It was these of the container, and not of another who has its number by now.
+        if kill::process(&record)?.is_none() {
+            return Err(STOPPED);
+        }
         let target = Target {
             process: init,
-            namespaces: foreign_namespaces(first)?,
+            namespaces,
             has_doors: !room.doors.is_empty(),
         };
         let host = host::probe(None, None)?;
@@ -134,11 +140,14 @@ impl Guest {
         let reached = launched.wait_for(Gate::Recorded, &self.plan);
         reached.map_err(Error::Join)?;
         // It is in the group by now: whoever deletes the container from here on kills it as well.
-        if process(&self.record)?.is_none() {
+        if kill::process(&self.record)?.is_none() {
             return Err(STOPPED);
         }
         let limited = launched.set_rlimits(&self.plan.birth.rlimits);
         limited.map_err(Error::Join)?;
+        if let Some(score) = self.plan.birth.oom_score {
+            launched.set_oom_score(score).map_err(Error::Join)?;
+        }
         let listeners = Listeners {
             pid_file: options.pid_file.clone(),
             pidfd_socket: options.pidfd_socket.clone(),
@@ -165,18 +174,21 @@ fn living(cx: &Context, record: &Record, ignore_paused: bool) -> Result<OwnedFd,
         Status::Creating | Status::Stopped => return Err(STOPPED),
     }
     successor::appoint(cx, record);
-    process(record)?.ok_or(STOPPED)
+    kill::process(record)?.ok_or(STOPPED)
 }
 
-/// `CLONE_NEW*` bits of the namespaces of process `pid` that are not ours.
+/// `CLONE_NEW*` bits of the namespaces of process `pid` that are not ours. Of a kind that the kernel has
+/// not got nobody has one.
 fn foreign_namespaces(pid: Pid) -> Result<u64, Error> {
     let mut foreign = 0;
     for kind in Kind::ALL {
         let place = |process: &str| {
             let name = kind.file_name();
-            let found = std::fs::metadata(format!("/proc/{process}/ns/{name}"));
-            let found = found.map(|about| (about.dev(), about.ino()));
-            found.map_err(|e| call("look at the container's namespaces")(super::state::errno(&e)))
+            match std::fs::metadata(format!("/proc/{process}/ns/{name}")) {
+                Ok(about) => Ok(Some((about.dev(), about.ino()))),
+                Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+                Err(e) => Err(call("look at the container's namespaces")(errno(&e))),
+            }
         };
         if place(&pid.to_string())? != place("self")? {
             foreign |= kind.bit();

@@ -22,8 +22,15 @@ pub(super) struct Foreground<'a> {
 }
 
 impl Foreground<'_> {
-    /// Passes on what comes until the process ends; its status.
+    /// Passes on what comes until the process ends; its status. One that cannot be attended to is ended.
     pub(super) fn attend(&mut self) -> Result<Ended, Error> {
+        self.pass_on().inspect_err(|_| {
+            let _ = signal::send(self.process.as_fd(), libc::SIGKILL);
+            let _ = signal::wait(self.process.as_fd(), true);
+        })
+    }
+
+    fn pass_on(&mut self) -> Result<Ended, Error> {
         let act = call("wait for the container's process");
         loop {
             let mut sources = vec![
@@ -31,18 +38,19 @@ impl Foreground<'_> {
                 (self.signals.as_fd(), Want::Read),
             ];
             sources.extend(self.witness.fd().map(|fd| (fd, Want::Read)));
-            sources.extend(self.terminal.iter().flat_map(Terminal::sources));
-            let ready = poll::wait_for(&sources, None).map_err(&act)?;
+            let terminal = self.terminal.as_ref().map(Terminal::sources);
+            let (more, limit) = terminal.unwrap_or_default();
+            sources.extend(more);
+            let ready = poll::wait_for(&sources, limit).map_err(&act)?;
             self.witness.look();
             if ready & 0b10 != 0 && self.forward()? {
                 self.terminal.iter().for_each(Terminal::resize);
             }
-            self.terminal.as_mut().map_or(Ok(()), Terminal::transfer)?;
+            self.terminal.iter_mut().for_each(Terminal::transfer);
             if ready & 0b01 != 0
                 && let Some(ended) = signal::wait(self.process.as_fd(), true).map_err(&act)?
             {
-                // What it wrote last.
-                self.terminal.iter_mut().for_each(Terminal::show);
+                self.terminal.iter_mut().for_each(Terminal::finish);
                 return Ok(ended);
             }
         }

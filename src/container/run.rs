@@ -57,26 +57,25 @@ pub fn run(cx: &Context, id: &Id, options: &CreateOptions, how: &RunOptions) -> 
         process: &process,
         signals: &signals,
         witness: Witness::of(group.as_deref()),
-        terminal: Terminal::receive(console.as_ref())?,
+        terminal: Terminal::receive(console.as_ref()),
     };
-    let ended = foreground.attend()?;
+    let ended = foreground.attend();
     let oom = foreground.witness.look();
     drop(foreground);
-    if oom && ended == Ended::Signal(libc::SIGKILL) {
+    if oom && matches!(ended, Ok(Ended::Signal(libc::SIGKILL))) {
         log::warn!("container {id}: killed for want of memory");
     }
 
     // The code is the program's, whatever becomes of what it leaves.
-    let tidied = if how.keep {
-        monitor::record_exit(cx, &record, ended, oom)
-    } else {
-        tidy(cx, &record, group.as_deref())
+    let tidied = match ended {
+        Ok(ended) if how.keep => monitor::record_exit(cx, &record, ended, oom),
+        _ => tidy(cx, &record, group.as_deref()),
     };
     if let Err(e) = tidied {
         log::warn!("container {id}: {e}; what is left goes with delete --force");
     }
     begun?;
-    Ok(super::wait::end(ended).exit_code())
+    Ok(super::wait::end(ended?).exit_code())
 }
 
 /// Removes what an ended container leaves.

@@ -2,10 +2,11 @@
 //! terminal and the program.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -13,7 +14,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use super::state::errno;
 use super::{Error, call};
 use crate::spec::container::Process;
-use crate::sys::poll::{Source, Want};
+use crate::sys::poll::{self, Clock, Source, Want};
 use crate::sys::terminal::{self, Modes};
 use crate::sys::{channel, path};
 
@@ -90,11 +91,22 @@ pub(super) struct Terminal {
     host: Option<Host>,
     /// What was typed and is not taken yet.
     typed: Vec<u8>,
-    /// Whether more may be typed, and more be shown.
-    open: (bool, bool),
+    /// What the program has written and is not shown yet.
+    written: Vec<u8>,
+    /// Whether more may be typed.
+    input: bool,
     /// Whether anybody looks.
     seen: bool,
+    /// While nobody in the container has the other end open (pty(7)): it may be opened again.
+    rest: Option<Clock>,
 }
+
+/// The most that one write may have so that it does not wait where poll(2) says that there is room:
+/// what a pipe takes as a whole.
+const PART: usize = libc::PIPE_BUF;
+
+/// What may still come of a process that has ended: more than the kernel keeps for a terminal.
+const LAST: usize = 1 << 20;
 
 /// The user's terminal, as it was.
 #[derive(Debug)]
@@ -111,18 +123,12 @@ impl Drop for Host {
 }
 
 impl Terminal {
-    /// Takes the master that comes through `console`, and the user's terminal, if there is one.
-    pub(super) fn receive(console: Option<&OwnedFd>) -> Result<Option<Self>, Error> {
-        let Some(console) = console else {
-            return Ok(None);
-        };
-        let master = channel::receive_fd(console.as_fd());
-        let Some(master) = master.map_err(call("receive the terminal"))? else {
-            return Ok(None);
-        };
+    /// Takes the master that comes through `console`, and the user's terminal, if there is one. The
+    /// program runs already, and goes on where none came.
+    pub(super) fn receive(console: Option<&OwnedFd>) -> Option<Self> {
+        let master = channel::receive_fd(console?.as_fd()).ok().flatten()?;
         // Who types faster than the program reads must not keep its output from being shown.
-        fcntl(&master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
-            .map_err(call("make the terminal non-blocking"))?;
+        fcntl(&master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).ok()?;
         let terminal = Self {
             master: master.into(),
             host: host_terminal().and_then(|terminal| {
@@ -130,11 +136,13 @@ impl Terminal {
                 Some(Host { terminal, modes })
             }),
             typed: Vec::new(),
-            open: (true, true),
+            written: Vec::new(),
+            input: true,
             seen: true,
+            rest: None,
         };
         terminal.resize();
-        Ok(Some(terminal))
+        Some(terminal)
     }
 
     /// Gives the container's terminal the size of the user's.
@@ -146,80 +154,100 @@ impl Terminal {
         }
     }
 
-    /// What to wait for on its behalf.
-    pub(super) fn sources(&self) -> Vec<Source<'_>> {
-        let (input, output) = self.open;
-        let mut sources = Vec::with_capacity(3);
-        if output {
+    /// What to wait for on its behalf, and how long at most.
+    pub(super) fn sources(&self) -> (Vec<Source<'_>>, Option<Duration>) {
+        let mut sources = Vec::with_capacity(2);
+        let rest = self.rest.and_then(|rest| rest.left()).flatten();
+        if !self.written.is_empty() {
+            sources.push((path::standard(1), Want::Write));
+        } else if rest.is_none() {
             sources.push((self.master.as_fd(), Want::Read));
         }
-        if !self.typed.is_empty() {
+        if !self.typed.is_empty() && rest.is_none() {
             sources.push((self.master.as_fd(), Want::Write));
-        } else if input {
+        } else if self.typed.is_empty() && self.input {
             sources.push((path::standard(0), Want::Read));
         }
-        sources
+        (sources, rest)
     }
 
-    /// Passes on what there is, as far as it is taken.
-    pub(super) fn transfer(&mut self) -> Result<(), Error> {
-        self.show();
-        if self.typed.is_empty() && self.open.0 && is_ready(path::standard(0)) {
-            self.read_typed()?;
+    /// Passes on a part of what there is, as far as it is taken. It never waits.
+    pub(super) fn transfer(&mut self) {
+        if self.written.is_empty() {
+            self.read_written();
         }
-        self.pass_typed()
+        if is_ready(path::standard(1), Want::Write) {
+            self.show();
+        }
+        if self.typed.is_empty() && self.input && is_ready(path::standard(0), Want::Read) {
+            self.read_typed();
+        }
+        self.pass_typed();
     }
 
-    /// What the program has written until now. It is not held up where nobody sees it.
-    pub(super) fn show(&mut self) {
-        let mut part = [0; 16384];
-        while self.open.1 {
-            match self.master.read(&mut part) {
-                Ok(0) => self.open.1 = false,
-                Ok(count) => self.seen = self.seen && write_out(&part[..count]).is_ok(),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                // Nobody has the other end open any more (pty(7)).
-                Err(_) => self.open.1 = false,
+    /// Shows what is left of a process that has ended.
+    pub(super) fn finish(&mut self) {
+        for _ in 0..LAST / PART {
+            if self.written.is_empty() && !self.read_written() {
+                return;
             }
+            self.show();
         }
     }
 
-    fn read_typed(&mut self) -> Result<(), Error> {
-        let mut part = [0; 4096];
-        match path::read(path::standard(0), &mut part) {
-            Ok(0) | Err(Errno::EIO) => self.open.0 = false,
-            Ok(count) => self.typed.extend(&part[..count]),
+    /// Whether there was anything.
+    fn read_written(&mut self) -> bool {
+        let mut part = [0; PART];
+        match self.master.read(&mut part) {
+            Ok(count) => {
+                self.rest = None;
+                self.written.extend(&part[..count]);
+                count > 0
+            }
+            Err(e) if e.raw_os_error() == Some(libc::EIO) => {
+                self.rest = Some(Clock::start(Some(Duration::from_millis(50))));
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// The program is not held up where nobody sees it.
+    fn show(&mut self) {
+        if !self.seen {
+            self.written.clear();
+            return;
+        }
+        match nix::unistd::write(path::standard(1), &self.written) {
+            Ok(count) => drop(self.written.drain(..count)),
             Err(Errno::EAGAIN | Errno::EINTR) => {}
-            Err(errno) => return Err(call("read the standard input")(errno)),
+            Err(_) => self.seen = false,
         }
-        Ok(())
     }
 
-    fn pass_typed(&mut self) -> Result<(), Error> {
-        while !self.typed.is_empty() {
-            match self.master.write(&self.typed) {
-                Ok(count) => drop(self.typed.drain(..count)),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(_) => {
-                    // Nobody will read it.
-                    self.typed.clear();
-                    self.open.0 = false;
-                }
-            }
+    fn read_typed(&mut self) {
+        let mut part = [0; PART];
+        match path::read(path::standard(0), &mut part) {
+            Ok(count) if count > 0 => self.typed.extend(&part[..count]),
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            // Its end, or nothing that can be read.
+            _ => self.input = false,
         }
-        Ok(())
+    }
+
+    fn pass_typed(&mut self) {
+        if self.typed.is_empty() {
+            return;
+        }
+        // What is not taken now is tried again.
+        if let Ok(count) = self.master.write(&self.typed) {
+            self.typed.drain(..count);
+        }
     }
 }
 
-fn is_ready(fd: BorrowedFd<'_>) -> bool {
-    crate::sys::poll::wait(&[fd], Some(std::time::Duration::ZERO)).is_ok_and(|ready| ready != 0)
-}
-
-fn write_out(bytes: &[u8]) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush())
+fn is_ready(fd: BorrowedFd<'_>, want: Want) -> bool {
+    poll::wait_for(&[(fd, want)], Some(Duration::ZERO)).is_ok_and(|ready| ready != 0)
 }
 
 /// As runc looks for it: also where all three are redirected there may be one.

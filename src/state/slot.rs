@@ -18,7 +18,8 @@ use crate::spec::Id;
 const RECORD: &CStr = c"state.json";
 const NEW_RECORD: &CStr = c".state.json.new";
 
-const CONFIG: &CStr = c"config.json";
+/// Not the name that it has in a bundle: a wrong `--root` may name a folder of bundles.
+const CONFIG: &CStr = c".config.json.kept";
 
 /// All that a container's directory may hold. [`Slot::remove`] knows no other names, so that a wrong
 /// `--root` cannot make it remove somebody's files.
@@ -72,24 +73,7 @@ impl Slot {
             path: self.path.join("state.json"),
             cause,
         })?;
-        let flags =
-            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let create = || {
-            openat(
-                &*self.dir,
-                NEW_RECORD,
-                flags,
-                Mode::from_bits_truncate(0o600),
-            )
-        };
-        let file = match create() {
-            // Left by a writer that was killed; we hold the lock, so nobody writes it now.
-            Err(Errno::EEXIST) => {
-                self.unlink(NEW_RECORD)?;
-                create()
-            }
-            opened => opened,
-        };
+        let file = self.create(NEW_RECORD);
         let file = file.map_err(|errno| self.fault("create the new record", errno))?;
         File::from(file).write_all(&text).map_err(|e| {
             let errno = Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
@@ -102,17 +86,27 @@ impl Slot {
     /// Keeps the document that the container is made of, for processes that join it later: the
     /// bundle's may be another by then.
     pub fn keep_config(&self, json: &[u8]) -> Result<(), Error> {
-        let flags = OFlag::O_WRONLY
-            | OFlag::O_CREAT
-            | OFlag::O_TRUNC
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_CLOEXEC;
-        let file = openat(&*self.dir, CONFIG, flags, Mode::from_bits_truncate(0o600));
+        let file = self.create(CONFIG);
         let file = file.map_err(|errno| self.fault("keep config.json in", errno))?;
         File::from(file).write_all(json).map_err(|e| {
             let errno = Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
             self.fault("keep config.json in", errno)
         })
+    }
+
+    /// A new file for us alone to read. One that is there was left by a writer that was killed: we hold
+    /// the lock, so nobody writes it now.
+    fn create(&self, name: &CStr) -> Result<OwnedFd, Errno> {
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let create = || openat(&*self.dir, name, flags, Mode::from_bits_truncate(0o600));
+        match create() {
+            Err(Errno::EEXIST) => {
+                unlinkat(&*self.dir, name, UnlinkatFlags::NoRemoveDir)?;
+                create()
+            }
+            opened => opened,
+        }
     }
 
     /// Removes the record and the directory, and releases the lock.

@@ -30,6 +30,24 @@ fn limits_of_v1_outlast_a_daemon_reload() {
     }
     scope.create().succeeded();
     scope.bundle.start().succeeded();
+    // Who comes later is in every group of it, too.
+    let words = [
+        "exec",
+        &*scope.bundle.id,
+        "/probe",
+        "read",
+        "/proc/self/cgroup",
+    ];
+    let guest = scope.bundle.call(&words).succeeded().answer();
+    let lines: Vec<&str> = guest["ok"].as_str().unwrap().lines().collect();
+    for hierarchy in ["memory", "cpu", "pids", "devices", ""] {
+        let is_of = |line: &&&str| {
+            let names = line.split(':').nth(1).unwrap();
+            names.split(',').any(|name| name == hierarchy)
+        };
+        let line = lines.iter().find(is_of).unwrap();
+        assert!(line.ends_with(&format!("/{}", scope.unit())), "{lines:?}");
+    }
     let quota = |value| ("cpu", "cpu.cfs_quota_us", value);
     let others = [
         ("memory", "memory.limit_in_bytes", "67108864"),

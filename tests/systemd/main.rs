@@ -123,6 +123,9 @@ fn commands_find_the_unit_by_the_record() {
     assert_eq!(scope.bundle.state()["status"], "paused");
     scope.bundle.call(&["resume", id]).succeeded();
     assert_eq!(scope.bundle.state()["status"], "running");
+    let words = ["exec", id, "/probe", "read", "/proc/self/cgroup"];
+    let guest = scope.bundle.call(&words).succeeded().answer();
+    assert_eq!(guest["ok"], format!("0::/system.slice/{}\n", scope.unit()));
     let pids = scope.bundle.call(&["ps", "-f", "json", id]).succeeded();
     assert_eq!(
         pids.stdout.trim(),
