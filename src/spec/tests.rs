@@ -1,5 +1,6 @@
 //! Whole documents: good ones with what becomes of them, bad ones with the words for the fault.
 
+mod controllers;
 mod files;
 mod hooks;
 mod kernel;
