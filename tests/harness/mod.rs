@@ -214,7 +214,10 @@ impl Bundle {
     /// Writes config.json as it is now; every command does.
     pub(crate) fn write_config(&self) {
         let text = serde_json::to_string_pretty(&self.config).unwrap();
-        fs::write(self.dir.join("config.json"), text).unwrap();
+        // As a whole: a command in the background may be reading it.
+        let new = self.dir.join("config.json.new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.dir.join("config.json")).unwrap();
     }
 
     /// The program with `--root` set to the bundle's own; the bundle is its current directory.
