@@ -29,6 +29,7 @@ fn put(program: &Program, name: &str, end: End) {
         group_paths: Vec::new(),
         unit: None,
         hooks: LaterHooks::default(),
+        agent: None,
         exit: Some(Exit {
             end,
             oom: true,

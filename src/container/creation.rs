@@ -7,7 +7,7 @@ use nix::unistd::{Pid, Uid};
 
 use super::draft::Draft;
 use super::hooks::{self, HookState};
-use super::{Context, Error, Status, call, oom};
+use super::{Context, Error, Status, agent, call, oom};
 use crate::cgroup::{self, Group};
 use crate::launch::{self, Equipment, Launched};
 use crate::plan::Gate;
@@ -74,9 +74,25 @@ impl Creation {
         }
 
         if !self.draft.wishes.await_start {
-            self.launched()?.wait_for_program(&self.draft.plan)?;
+            self.see_program()?;
         }
         Ok(())
+    }
+
+    /// Waits until the program runs, and tells the agent of it first where there is one.
+    fn see_program(&self) -> Result<(), Error> {
+        let (launched, plan) = (self.launched()?, &self.draft.plan);
+        if let Some(agent) = self.draft.agent() {
+            let listener = launched.wait_for_listener(plan)?;
+            let pid = launched.pid.as_raw();
+            let state = HookState {
+                status: Status::Created,
+                pid,
+                record: &self.record,
+            };
+            agent::introduce(agent, &listener, pid, &state)?;
+        }
+        Ok(launched.wait_for_program(plan)?)
     }
 
     fn make_group(&mut self, newcomer: Option<Pid>) -> Result<(), cgroup::Error> {

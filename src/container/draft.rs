@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::listeners::Listeners;
 use super::terminal::Console;
-use super::{Context, CreateOptions, Error, GroupDriver, host};
+use super::{Context, CreateOptions, Error, GroupDriver, agent, host};
 use crate::cgroup::{Group, Hierarchies, place, place_unit};
 use crate::launch;
 use crate::plan::step::Step;
@@ -14,6 +14,7 @@ use crate::plan::{Ending, Plan, Wishes, plan};
 use crate::spec::container::Namespace;
 use crate::spec::limits::GroupPath;
 use crate::spec::mounts::What;
+use crate::spec::seccomp::Agent;
 use crate::spec::unit::Unit;
 use crate::spec::{self, Container, Id};
 use crate::state::{Identity, LaterHooks, Phase, Record, Time, in_user_namespace};
@@ -70,7 +71,7 @@ impl Draft {
             // runc looks from the bundle; an absolute path stays as it is.
             pidfd_socket: options.pidfd_socket.as_ref().map(|path| bundle.join(path)),
         };
-        Ok(Self {
+        let draft = Self {
             bundle,
             config,
             container,
@@ -81,7 +82,9 @@ impl Draft {
             wishes,
             rootless: cx.rootless,
             monitor: None,
-        })
+        };
+        draft.agent().map_or(Ok(()), agent::check)?;
+        Ok(draft)
     }
 
     /// Whether the container may stay in the runtime's groups where it can have none: for a user, and
@@ -100,6 +103,11 @@ impl Draft {
     pub(super) fn leave_group(&mut self) -> Result<(), Error> {
         (self.group, self.plan) = plan_for(GroupDriver::Disabled, &self.container, &self.wishes)?;
         Ok(())
+    }
+
+    /// Who is to answer calls of the container.
+    pub(super) fn agent(&self) -> Option<&Agent> {
+        self.container.seccomp.as_ref()?.agent.as_ref()
     }
 
     pub(super) fn record(&self) -> Record {
@@ -130,6 +138,7 @@ impl Draft {
             },
             late_steps: late.iter().map(launch::fault::subject).collect(),
             late_from: self.plan.steps.len() - late.len(),
+            agent: self.agent().cloned(),
             exit: None,
             owner: nix::unistd::geteuid().as_raw(),
         }

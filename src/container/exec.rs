@@ -9,12 +9,13 @@ use nix::unistd::Pid;
 
 use super::draft::check_preserved;
 use super::foreground::Foreground;
+use super::hooks::HookState;
 use super::kill;
 use super::listeners::Listeners;
 use super::oom::Witness;
 use super::state::{errno, status};
 use super::terminal::{Console, Terminal};
-use super::{Context, Error, Status, call, host, successor, wait};
+use super::{Context, Error, Status, agent, call, host, successor, wait};
 use crate::cgroup::Room;
 use crate::launch::{self, Equipment, Launched};
 use crate::plan::step::Kind;
@@ -154,6 +155,17 @@ impl Guest {
         };
         listeners.tell(launched.pid.as_raw(), launched.pidfd.as_fd(), b"setns")?;
         launched.open_gate();
+        if let Some(agent) = &self.record.agent {
+            let listener = launched
+                .wait_for_listener(&self.plan)
+                .map_err(Error::Join)?;
+            let state = HookState {
+                status: Status::Running,
+                pid: self.record.pid.unwrap_or(0),
+                record: &self.record,
+            };
+            agent::introduce(agent, &listener, launched.pid.as_raw(), &state)?;
+        }
         launched.wait_for_program(&self.plan).map_err(Error::Join)
     }
 }

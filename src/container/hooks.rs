@@ -23,7 +23,7 @@ pub(super) struct HookState<'a> {
 
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Json<'a> {
+pub(super) struct Json<'a> {
     oci_version: &'a str,
     id: &'a str,
     status: &'static str,
@@ -43,16 +43,20 @@ fn is_zero(pid: &i32) -> bool {
 }
 
 impl HookState<'_> {
-    pub(super) fn to_json(&self) -> String {
-        let json = Json {
+    pub(super) fn json(&self) -> Json<'_> {
+        Json {
             oci_version: &self.record.oci_version,
             id: self.record.id.as_str(),
             status: self.status.name(),
             pid: self.pid,
             bundle: &self.record.bundle,
             annotations: &self.record.annotations,
-        };
-        serde_json::to_string(&json).expect("strings and numbers; the record held this path too")
+        }
+    }
+
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string(&self.json())
+            .expect("strings and numbers; the record held this path too")
     }
 }
 

@@ -42,5 +42,5 @@ fn send_pidfd(pidfd: BorrowedFd<'_>, path: &Path, word: &[u8]) -> Result<(), Err
         // A path that is too long has no number of the kernel's.
         Errno::from_raw(e.raw_os_error().unwrap_or(libc::ENAMETOOLONG))
     })?;
-    channel::send_fd(socket.as_fd(), pidfd, word)
+    channel::send_fd(socket.as_fd(), pidfd, word).map(drop)
 }

@@ -1,6 +1,7 @@
 //! One file per verb. Here all layers below meet: config.json is read, planned, launched and
 //! recorded, and every later command finds its container by the record.
 
+mod agent;
 pub mod check;
 mod create;
 mod creation;
@@ -154,6 +155,8 @@ pub enum Error {
     /// As made by a user without groups to give, or with `--cgroup-manager disabled`.
     #[error("container {id} has no cgroup of its own, and {command} needs one")]
     NoGroup { id: spec::Id, command: &'static str },
+    #[error("send the seccomp listener to linux.seccomp.listenerPath {path}: {}", reason(*.errno))]
+    Agent { path: PathBuf, errno: Errno },
     #[error("container {0}: its exit code is known only to the parent of its process")]
     ExitUnknown(spec::Id),
     #[error("the monitor of container {0} ended without a word")]

@@ -1,12 +1,13 @@
 //! `start`: opens the gate and hears whether the program runs.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use super::creation::GATE;
 use super::hooks::{self, HookState};
-use super::{Context, Error, Status, call, kill, oom};
+use super::{Context, Error, Status, agent, call, kill, oom};
 use crate::launch::{self, GO, fault};
 use crate::spec::Id;
+use crate::spec::seccomp::Agent;
 use crate::state::{Phase, Record, Slot};
 use crate::sys::channel;
 use crate::sys::report::{Fault, Report};
@@ -44,10 +45,29 @@ fn open_gate(slot: &Slot, record: &Record) -> Result<(), Error> {
         return Err(launch::Error::Lost.into());
     };
     let report = Report::open(page.as_fd()).map_err(&act)?;
+    if let Some(agent) = &record.agent
+        && let Some(listener) = channel::receive_fd(gate.as_fd()).map_err(&act)?
+    {
+        introduce(agent, &listener, record)?;
+    }
     while channel::receive(gate.as_fd()).map_err(&act)?.is_some() {}
     Ok(launch::judge(&report.read(), None, |fault| {
         describe(record, fault)
     })?)
+}
+
+/// A container whose calls nobody answers does not go on.
+fn introduce(agent: &Agent, listener: &OwnedFd, record: &Record) -> Result<(), Error> {
+    let pid = record.pid.unwrap_or(0);
+    let state = HookState {
+        status: Status::Created,
+        pid,
+        record,
+    };
+    agent::introduce(agent, listener, pid, &state).inspect_err(|_| {
+        // The error of the agent is the one to tell.
+        let _ = kill::kill_all(record);
+    })
 }
 
 fn describe(record: &Record, found: &Fault) -> String {

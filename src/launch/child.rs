@@ -9,8 +9,10 @@ use super::fault::{Call, Stop};
 use super::hook;
 use super::target::{Want, open_or_make};
 use crate::plan::Plan;
+use crate::plan::seccomp::Program;
 use crate::plan::step::{Candidates, Gate, Node, Step};
 use crate::spec::units::InRoot;
+use crate::sys::courier::Courier;
 use crate::sys::path::{self, HERE, Resolve};
 use crate::sys::report::{NOTE, Report};
 use crate::sys::{alloc, channel, clone, exec, identity, mount, seccomp, signal};
@@ -21,6 +23,8 @@ pub(super) struct Child<'a> {
     pub(super) plan: &'a Plan,
     pub(super) channel: BorrowedFd<'a>,
     pub(super) report: &'a Report,
+    /// For plans with a filter that asks.
+    pub(super) courier: Option<&'a Courier>,
     pub(super) doors: &'a [OwnedFd],
     /// Where the master of the terminal goes.
     pub(super) console: Option<BorrowedFd<'a>>,
@@ -44,6 +48,8 @@ pub(super) struct Found<'a> {
     dir: Option<(&'a [u8], OwnedFd)>,
     program: usize,
     in_working_dir: bool,
+    /// Where `start` listens. Closed by exec: that is how it learns that the program runs.
+    starter: Option<OwnedFd>,
     /// The kernel's or a hook's own words about the fault.
     pub(super) note: [u8; NOTE],
     pub(super) note_length: usize,
@@ -59,6 +65,7 @@ impl Default for Found<'_> {
             dir: None,
             program: 0,
             in_working_dir: false,
+            starter: None,
             note: [0; NOTE],
             note_length: 0,
         }
@@ -149,9 +156,7 @@ impl<'a> Child<'a> {
             Step::FindProgram(candidates) => self.find_program(candidates)?,
             Step::NoNewPrivileges => identity::set_no_new_privileges()?,
             Step::AwaitStart => self.await_start()?,
-            Step::Seccomp(program) => {
-                seccomp::load_filter(program.instructions(), program.flags())?;
-            }
+            Step::Seccomp(program) => self.load_filter(program)?,
             Step::Execute { args, env } => {
                 let candidates = self.candidates();
                 let path = candidates.get(self.found.program).ok_or(Errno::ENOENT)?;
@@ -186,7 +191,7 @@ impl<'a> Child<'a> {
 
     /// Lets whoever connects look, and goes on when one of them says so. From then on nobody
     /// listens, and a `start` that dies takes nothing along.
-    fn await_start(&self) -> Result<(), Stop> {
+    fn await_start(&mut self) -> Result<(), Stop> {
         let Some((listener, page)) = self.start else {
             return Ok(());
         };
@@ -195,14 +200,27 @@ impl<'a> Child<'a> {
             if channel::receive(caller.as_fd()) == Ok(Some(super::GO)) {
                 path::close_in_child(listener);
                 match channel::send_fd(caller.as_fd(), page, &[0]) {
-                    Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET) => {}
+                    Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => {}
                     Err(errno) => return Err(errno.into()),
                 }
-                // Closed by exec: its end is how `start` learns that the program runs.
-                std::mem::forget(caller);
+                self.found.starter = Some(caller);
                 return Ok(());
             }
         }
+    }
+
+    /// Whoever opened the last gate gets the listener of a filter that asks.
+    fn load_filter(&self, program: &Program) -> Result<(), Stop> {
+        let instructions = program.instructions();
+        match (program.flags_to_listen(), self.courier) {
+            (Some(flags), Some(courier)) => {
+                let starter = self.found.starter.as_ref();
+                let socket = starter.map_or(self.channel, AsFd::as_fd);
+                courier.load_filter(instructions, flags, socket)?;
+            }
+            _ => drop(seccomp::load_filter(instructions, program.flags())?),
+        }
+        Ok(())
     }
 
     fn run_hook(&mut self, hook: &crate::plan::step::Hook) -> Result<(), Stop> {

@@ -70,7 +70,7 @@ fn become_hook(hook: &Hook, state: BorrowedFd<'_>, input: &OwnedFd) -> ! {
         let _ = path::change_dir(dir);
     }
     let ready = ready.and_then(|()| match &hook.filter {
-        Some(filter) => seccomp::load_filter(filter.instructions(), filter.flags()),
+        Some(filter) => seccomp::load_filter(filter.instructions(), filter.flags()).map(drop),
         None => Ok(()),
     });
     let errno = match ready {

@@ -18,6 +18,7 @@ use nix::unistd::Pid;
 use crate::plan::step::Step;
 use crate::plan::{Gate, Plan};
 use crate::sys::clone::{Clone, Forked};
+use crate::sys::courier::Courier;
 use crate::sys::report::{Fault, Progress, Report};
 use crate::sys::signal::Ended;
 use crate::sys::{channel, clone, identity, path, signal};
@@ -25,6 +26,9 @@ use child::{Child, Found};
 
 /// What `start` says at the gate.
 pub const GO: u8 = b'g';
+
+/// What comes with the listener of a seccomp filter.
+const LISTENER: u8 = b'l';
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -69,10 +73,12 @@ pub struct Launched {
 }
 
 /// What the parent hears.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Event {
     /// The child waits at a gate.
     At(Gate),
+    /// Its filter asks at this descriptor.
+    Listens(OwnedFd),
     /// The child executes its program, waits for `start`, or has ended.
     Silent,
 }
@@ -98,6 +104,9 @@ pub fn launch(plan: &Plan, equipment: &Equipment<'_>) -> Result<Launched, Error>
     } else {
         None
     };
+    let asks =
+        |step: &Step| matches!(step, Step::Seccomp(filter) if filter.flags_to_listen().is_some());
+    let courier = plan.steps.iter().any(asks).then(|| Courier::new(LISTENER));
     let (ours, theirs) = channel::pair().map_err(prepare("make the channel to the container"))?;
 
     let lived = outside::enter(&plan.birth)?;
@@ -121,6 +130,7 @@ pub fn launch(plan: &Plan, equipment: &Equipment<'_>) -> Result<Launched, Error>
             doors: equipment.doors,
             console: equipment.console,
             report: &report,
+            courier: courier.as_ref(),
             start,
             state: state.as_ref().map(AsFd::as_fd),
             found: Found::default(),
@@ -150,11 +160,13 @@ pub fn launch(plan: &Plan, equipment: &Equipment<'_>) -> Result<Launched, Error>
 impl Launched {
     /// Waits for what the child does next.
     pub fn next(&self) -> Result<Event, Error> {
-        let byte = channel::receive(self.channel.as_fd())
+        let heard = channel::receive_with_fd(self.channel.as_fd())
             .map_err(prepare("hear from the container's process"))?;
-        Ok(byte
-            .and_then(Gate::from_byte)
-            .map_or(Event::Silent, Event::At))
+        Ok(match heard {
+            Some((LISTENER, Some(listener))) => Event::Listens(listener),
+            Some((byte, _)) => Gate::from_byte(byte).map_or(Event::Silent, Event::At),
+            None => Event::Silent,
+        })
     }
 
     /// Waits until the child has come to `gate`. One that falls silent before has a fault to tell.
@@ -162,18 +174,32 @@ impl Launched {
         loop {
             match self.next()? {
                 Event::At(reached) if reached == gate => return Ok(()),
-                Event::At(_) => {}
-                Event::Silent => {
-                    self.outcome(plan)?;
-                    return Err(Error::Lost);
-                }
+                Event::At(_) | Event::Listens(_) => {}
+                Event::Silent => return Err(self.silence(plan)),
             }
         }
     }
 
+    /// Waits for the listener of a filter that asks; the program may be unable to run before somebody
+    /// answers there.
+    pub fn wait_for_listener(&self, plan: &Plan) -> Result<OwnedFd, Error> {
+        loop {
+            match self.next()? {
+                Event::Listens(listener) => return Ok(listener),
+                Event::At(_) => {}
+                Event::Silent => return Err(self.silence(plan)),
+            }
+        }
+    }
+
+    /// Why a child is silent that had something to say.
+    fn silence(&self, plan: &Plan) -> Error {
+        self.outcome(plan).err().unwrap_or(Error::Lost)
+    }
+
     /// Waits until the program runs.
     pub fn wait_for_program(&self, plan: &Plan) -> Result<(), Error> {
-        while self.next()? != Event::Silent {}
+        while !matches!(self.next()?, Event::Silent) {}
         self.outcome(plan)
     }
 

@@ -126,8 +126,12 @@ impl Display for Step {
             Self::Seccomp(program) => {
                 write!(
                     f,
-                    "load the seccomp filter ({} instructions)",
-                    program.len()
+                    "load the seccomp filter ({} instructions){}",
+                    program.len(),
+                    match program.flags_to_listen() {
+                        Some(_) => " and send its listener to the agent",
+                        None => "",
+                    }
                 )
             }
             Self::Execute { args, .. } => {

@@ -1,6 +1,9 @@
 //! `linux.seccomp`: which system calls a container may make.
 
+use std::path::PathBuf;
+
 use oci_spec::runtime as oci;
+use serde::{Deserialize, Serialize};
 
 /// A profile with its names still names: `plan` knows the numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +16,17 @@ pub struct Profile {
     pub flags: Flags,
     /// In the order of the document.
     pub rules: Vec<Rule>,
+    /// There is one where an action is [`Action::Notify`], and only there.
+    pub agent: Option<Agent>,
+}
+
+/// Who answers calls for the kernel (`listenerPath` and `listenerMetadata`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agent {
+    /// A listening `AF_UNIX` socket of streams, absolute, in the runtime's tree.
+    pub path: PathBuf,
+    /// Told along with each listener.
+    pub metadata: Option<String>,
 }
 
 /// What becomes of a call.
@@ -25,6 +39,8 @@ pub enum Action {
     Errno(u16),
     /// The number that the tracer reads by `PTRACE_GETEVENTMSG`.
     Trace(u16),
+    /// The call waits for what an [`Agent`] says.
+    Notify,
     Log,
     Allow,
 }
@@ -48,6 +64,9 @@ pub struct Flags {
     pub log: bool,
     /// Leave speculation as it is (`SECCOMP_FILTER_FLAG_SPEC_ALLOW`, Linux 4.17).
     pub spec_allow: bool,
+    /// A call whose question an agent has read can only be interrupted by a deadly signal
+    /// (`SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`, Linux 5.19). Without an agent it means nothing.
+    pub wait_killable: bool,
 }
 
 /// One entry of `linux.seccomp.syscalls`: all its conditions hold for a call, or it is not about it.
@@ -90,6 +109,7 @@ pub const ACTIONS: &[&str] = &[
     "SCMP_ACT_KILL_PROCESS",
     "SCMP_ACT_KILL_THREAD",
     "SCMP_ACT_LOG",
+    "SCMP_ACT_NOTIFY",
     "SCMP_ACT_TRACE",
     "SCMP_ACT_TRAP",
 ];
@@ -137,6 +157,7 @@ pub const FLAGS: &[&str] = &[
     "SECCOMP_FILTER_FLAG_TSYNC",
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
     "SECCOMP_FILTER_FLAG_LOG",
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
 ];
 
 /// What is wrong with a profile, and where in config.json.
@@ -150,8 +171,12 @@ pub struct Error {
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Reason {
-    #[error("not supported yet: {0}")]
-    Unsupported(&'static str),
+    #[error("missing, and SCMP_ACT_NOTIFY asks whoever listens there")]
+    NoListener,
+    #[error("{0:?} is no absolute path")]
+    RelativeListener(String),
+    #[error("it is told to whoever listens at linux.seccomp.listenerPath, which is missing")]
+    MetadataForNobody,
     #[error("an architecture must be named: SCMP_ARCH_NATIVE is none")]
     NativeArch,
     #[error("{0} is no errno: the largest is 4095")]
@@ -170,37 +195,45 @@ impl TryFrom<&oci::LinuxSeccomp> for Profile {
     type Error = Error;
 
     fn try_from(document: &oci::LinuxSeccomp) -> Result<Self, Error> {
-        if document.listener_path().is_some() {
-            return Err(unsupported("listenerPath", "SCMP_ACT_NOTIFY"));
-        }
-        if document.listener_metadata().is_some() {
-            return Err(unsupported("listenerMetadata", "SCMP_ACT_NOTIFY"));
-        }
-        let default = action(document.default_action(), document.default_errno_ret()).map_err(
-            |(key, reason)| match key {
-                Key::Action => fault("defaultAction", reason),
-                Key::Errno => fault("defaultErrnoRet", reason),
-            },
-        )?;
+        let default = action(document.default_action(), document.default_errno_ret())
+            .map_err(|reason| fault("defaultErrnoRet", reason))?;
         let rules = document.syscalls().as_deref().unwrap_or_default();
 
+        let rules = rules
+            .iter()
+            .enumerate()
+            .map(|(at, rule)| convert_rule(at, rule))
+            .collect::<Result<Vec<_>, _>>()?;
+        let asks = default == Action::Notify || rules.iter().any(|r| r.action == Action::Notify);
+        let agent = agent(document)?;
+        if asks && agent.is_none() {
+            return Err(fault("listenerPath", Reason::NoListener));
+        }
         Ok(Self {
             default,
             archs: archs(document.architectures().as_deref().unwrap_or_default())?,
-            flags: flags(document.flags().as_deref())?,
-            rules: rules
-                .iter()
-                .enumerate()
-                .map(|(at, rule)| convert_rule(at, rule))
-                .collect::<Result<_, _>>()?,
+            flags: flags(document.flags().as_deref()),
+            rules,
+            // config-linux.md: where nothing is to be asked, the path is ignored.
+            agent: agent.filter(|_| asks),
         })
     }
 }
 
-/// Which of two keys of an object is at fault.
-enum Key {
-    Action,
-    Errno,
+fn agent(document: &oci::LinuxSeccomp) -> Result<Option<Agent>, Error> {
+    let metadata = document.listener_metadata().clone();
+    let path = document.listener_path().clone().unwrap_or_default();
+    if path.as_os_str().is_empty() {
+        return match metadata.is_some_and(|text| !text.is_empty()) {
+            true => Err(fault("listenerMetadata", Reason::MetadataForNobody)),
+            false => Ok(None),
+        };
+    }
+    if !path.is_absolute() {
+        let path = path.display().to_string();
+        return Err(fault("listenerPath", Reason::RelativeListener(path)));
+    }
+    Ok(Some(Agent { path, metadata }))
 }
 
 /// `field` is below `linux.seccomp`.
@@ -211,12 +244,8 @@ fn fault(field: impl std::fmt::Display, reason: Reason) -> Error {
     }
 }
 
-fn unsupported(field: &str, what: &'static str) -> Error {
-    fault(field, Reason::Unsupported(what))
-}
-
 /// An errno beside an action that has no use for one is ignored, as by runc.
-fn action(name: oci::LinuxSeccompAction, errno: Option<u32>) -> Result<Action, (Key, Reason)> {
+fn action(name: oci::LinuxSeccompAction, errno: Option<u32>) -> Result<Action, Reason> {
     use oci::LinuxSeccompAction as A;
     /// `EPERM` where the document is silent (config-linux.md, `defaultErrnoRet`).
     const DEFAULT: u32 = 1;
@@ -229,15 +258,15 @@ fn action(name: oci::LinuxSeccompAction, errno: Option<u32>) -> Result<Action, (
         // The kernel cuts an errno to 4095, runc to 16 bits: neither would return what was asked.
         A::ScmpActErrno => match u16::try_from(number) {
             Ok(errno @ ..=4095) => Action::Errno(errno),
-            _ => return Err((Key::Errno, Reason::Errno(number))),
+            _ => return Err(Reason::Errno(number)),
         },
         A::ScmpActTrace => match u16::try_from(number) {
             Ok(message) => Action::Trace(message),
-            Err(_) => return Err((Key::Errno, Reason::TraceMessage(number))),
+            Err(_) => return Err(Reason::TraceMessage(number)),
         },
         A::ScmpActLog => Action::Log,
         A::ScmpActAllow => Action::Allow,
-        A::ScmpActNotify => return Err((Key::Action, Reason::Unsupported("SCMP_ACT_NOTIFY"))),
+        A::ScmpActNotify => Action::Notify,
     })
 }
 
@@ -268,32 +297,26 @@ fn archs(listed: &[oci::Arch]) -> Result<Vec<Arch>, Error> {
     Ok(known)
 }
 
-fn flags(listed: Option<&[oci::LinuxSeccompFilterFlag]>) -> Result<Flags, Error> {
+fn flags(listed: Option<&[oci::LinuxSeccompFilterFlag]>) -> Flags {
     use oci::LinuxSeccompFilterFlag as F;
     // runc asks for it where the document has no flags at all, since the mitigation that a filter
     // otherwise brings costs more than it protects.
     let Some(listed) = listed else {
-        return Ok(Flags {
-            log: false,
+        return Flags {
             spec_allow: true,
-        });
+            ..Flags::default()
+        };
     };
     let mut flags = Flags::default();
-    for (at, flag) in listed.iter().enumerate() {
+    for flag in listed {
         match flag {
             F::SeccompFilterFlagLog => flags.log = true,
             F::SeccompFilterFlagSpecAllow => flags.spec_allow = true,
             F::SeccompFilterFlagTsync => {}
-            // Means something only for who waits for the answer of a listener.
-            F::SeccompFilterFlagWaitKillableRecv => {
-                return Err(unsupported(
-                    &format!("flags[{at}]"),
-                    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
-                ));
-            }
+            F::SeccompFilterFlagWaitKillableRecv => flags.wait_killable = true,
         }
     }
-    Ok(flags)
+    flags
 }
 
 fn convert_rule(at: usize, rule: &oci::LinuxSyscall) -> Result<Rule, Error> {
@@ -305,10 +328,8 @@ fn convert_rule(at: usize, rule: &oci::LinuxSyscall) -> Result<Rule, Error> {
         let field = format_args!("syscalls[{at}].names[{empty}]");
         return Err(fault(field, Reason::EmptyName));
     }
-    let action = action(rule.action(), rule.errno_ret()).map_err(|(key, reason)| match key {
-        Key::Action => fault(format_args!("syscalls[{at}].action"), reason),
-        Key::Errno => fault(format_args!("syscalls[{at}].errnoRet"), reason),
-    })?;
+    let action = action(rule.action(), rule.errno_ret())
+        .map_err(|reason| fault(format_args!("syscalls[{at}].errnoRet"), reason))?;
     let args = rule.args().as_deref().unwrap_or_default();
 
     Ok(Rule {
@@ -354,134 +375,5 @@ impl Profile {
         let document: oci::LinuxSeccomp =
             serde_json::from_str(text).map_err(|error| error.to_string())?;
         Self::try_from(&document).map_err(|error| error.to_string())
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fault_is_named_by_its_path() {
-        for (json, fault) in [
-            (
-                r#"{"defaultAction": "SCMP_ACT_NOTIFY"}"#,
-                "linux.seccomp.defaultAction: not supported yet: SCMP_ACT_NOTIFY",
-            ),
-            (
-                r#"{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 4096}"#,
-                "linux.seccomp.defaultErrnoRet: 4096 is no errno: the largest is 4095",
-            ),
-            (
-                r#"{"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/agent.sock"}"#,
-                "linux.seccomp.listenerPath: not supported yet: SCMP_ACT_NOTIFY",
-            ),
-            (
-                r#"{"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x"}"#,
-                "linux.seccomp.listenerMetadata: not supported yet: SCMP_ACT_NOTIFY",
-            ),
-            (
-                r#"{"defaultAction": "SCMP_ACT_ALLOW",
-                    "architectures": ["SCMP_ARCH_X86", "SCMP_ARCH_NATIVE"]}"#,
-                "linux.seccomp.architectures[1]: an architecture must be named: SCMP_ARCH_NATIVE is none",
-            ),
-            (
-                r#"{"defaultAction": "SCMP_ACT_ALLOW",
-                    "flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]}"#,
-                "linux.seccomp.flags[0]: not supported yet: SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
-            ),
-            (
-                r#"{"defaultAction": "SCMP_ACT_ALLOW",
-                    "syscalls": [{"names": [], "action": "SCMP_ACT_LOG"}]}"#,
-                "linux.seccomp.syscalls[0].names: a rule names at least one system call",
-            ),
-            (
-                r#"{"defaultAction": "SCMP_ACT_ALLOW",
-                    "syscalls": [{"names": ["read", ""], "action": "SCMP_ACT_LOG"}]}"#,
-                "linux.seccomp.syscalls[0].names[1]: the name of a system call is empty",
-            ),
-            (
-                r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
-                    {"names": ["read"], "action": "SCMP_ACT_LOG"},
-                    {"names": ["read"], "action": "SCMP_ACT_NOTIFY"}]}"#,
-                "linux.seccomp.syscalls[1].action: not supported yet: SCMP_ACT_NOTIFY",
-            ),
-            (
-                r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
-                    {"names": ["read"], "action": "SCMP_ACT_TRACE", "errnoRet": 65536}]}"#,
-                "linux.seccomp.syscalls[0].errnoRet: 65536 does not fit into the 16 bits that a tracer is given",
-            ),
-            (
-                r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
-                    {"names": ["read"], "action": "SCMP_ACT_LOG", "args": [
-                        {"index": 5, "value": 0, "op": "SCMP_CMP_EQ"},
-                        {"index": 6, "value": 0, "op": "SCMP_CMP_EQ"}]}]}"#,
-                "linux.seccomp.syscalls[0].args[1].index: a system call has the arguments 0 to 5, not 6",
-            ),
-        ] {
-            assert_eq!(Profile::from_json(json), Err(fault.into()), "{json}");
-        }
-    }
-
-    #[test]
-    fn a_document_that_says_something_unknown_is_refused() {
-        for json in [
-            r#"{}"#,
-            r#"{"syscalls": []}"#,
-            r#"{"defaultAction": ""}"#,
-            r#"{"defaultAction": "SCMP_ACT_PERMIT"}"#,
-            r#"{"defaultAction": "scmp_act_allow"}"#,
-            r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_Z80"]}"#,
-            r#"{"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_X"]}"#,
-            r#"{"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": -1}"#,
-            r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"action": "SCMP_ACT_LOG"}]}"#,
-            r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"]}]}"#,
-            r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
-                {"names": ["read"], "action": "SCMP_ACT_LOG", "args": [
-                    {"index": 0, "value": 0, "op": "SCMP_CMP_ODD"}]}]}"#,
-            r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
-                {"names": ["read"], "action": "SCMP_ACT_LOG", "args": [{"index": 0, "value": 0}]}]}"#,
-        ] {
-            assert!(Profile::from_json(json).is_err(), "{json}");
-        }
-    }
-
-    /// Every name that `features` prints is taken, and no action or operator is left out.
-    #[test]
-    fn what_features_lists_is_taken() {
-        let profile = |json: String| Profile::from_json(&json);
-        for action in ACTIONS {
-            profile(format!(r#"{{"defaultAction": "{action}"}}"#)).unwrap();
-        }
-        for arch in ARCHS {
-            profile(format!(
-                r#"{{"defaultAction": "SCMP_ACT_LOG", "architectures": ["{arch}"]}}"#
-            ))
-            .unwrap();
-        }
-        for flag in FLAGS {
-            profile(format!(
-                r#"{{"defaultAction": "SCMP_ACT_LOG", "flags": ["{flag}"]}}"#
-            ))
-            .unwrap();
-        }
-        for operator in OPERATORS {
-            profile(format!(
-                r#"{{"defaultAction": "SCMP_ACT_LOG", "syscalls": [{{"names": ["read"],
-                    "action": "SCMP_ACT_TRAP",
-                    "args": [{{"index": 0, "value": 1, "op": "{operator}"}}]}}]}}"#
-            ))
-            .unwrap();
-        }
-    }
-
-    #[test]
-    fn architectures_of_other_kernels_are_left_out() {
-        let profile = Profile::from_json(
-            r#"{"defaultAction": "SCMP_ACT_LOG",
-                "architectures": ["SCMP_ARCH_S390X", "SCMP_ARCH_ARM", "SCMP_ARCH_ARM"]}"#,
-        );
-        assert_eq!(profile.unwrap().archs, [Arch::Arm]);
     }
 }

@@ -9,6 +9,7 @@ mod namespaces;
 mod process;
 mod resources;
 mod robustness;
+mod seccomp;
 
 use std::path::Path;
 
@@ -429,9 +430,4 @@ fn a_seccomp_profile_is_read_and_its_faults_are_placed() {
             "linux.seccomp.syscalls[0].names: a rule names at least one system call",
         ),
     ]);
-    let said = refused(&[("linux.seccomp", r#"{"defaultAction": "SCMP_ACT_NOTIFY"}"#)]);
-    assert!(
-        said.starts_with("linux.seccomp.defaultAction: not supported yet"),
-        "{said}"
-    );
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::time::Time;
 use crate::spec::Id;
 use crate::spec::container::Hook;
+use crate::spec::seccomp::Agent;
 use crate::spec::unit::Unit;
 use crate::sys::process;
 
@@ -48,6 +49,9 @@ pub struct Record {
     pub unit: Option<Unit>,
     #[serde(default)]
     pub hooks: LaterHooks,
+    /// Who is to answer calls of the container's processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Agent>,
     /// How the container ended, once somebody saw it.
     pub exit: Option<Exit>,
     /// The user who created it.

@@ -167,8 +167,8 @@ fn message(bytes: &mut libc::iovec, control: &mut Control) -> libc::msghdr {
 }
 
 /// Sends `fd` (`SCM_RIGHTS`) with `bytes`: one at least, since a stream carries no descriptor without
-/// (unix(7)). May run in the child.
-pub fn send_fd(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Errno> {
+/// (unix(7)). How many bytes were taken. May run in the child.
+pub fn send_fd(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
     let mut control = Control([0; 24]);
     // sendmsg(2) reads only, its type is recvmsg's.
     let mut iov = libc::iovec {
@@ -192,12 +192,16 @@ pub fn send_fd(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>, bytes: &[u8]) -> Resu
             &raw const message,
             libc::MSG_NOSIGNAL,
         ))
-        .map(drop)
     }
 }
 
 /// Waits for a descriptor and the byte it came with; `None` when the peer ended without sending one.
 pub fn receive_fd(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Errno> {
+    Ok(receive_with_fd(socket)?.and_then(|(_, fd)| fd))
+}
+
+/// Waits for one byte and the descriptor that came with it, if one did; `None` when the peer is gone.
+pub fn receive_with_fd(socket: BorrowedFd<'_>) -> Result<Option<(u8, Option<OwnedFd>)>, Errno> {
     let (mut byte, mut control) = (0u8, Control([0; 24]));
     let mut iov = libc::iovec {
         iov_base: (&raw mut byte).cast(),
@@ -218,14 +222,15 @@ pub fn receive_fd(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Errno> {
     }
     // SAFETY: the kernel has filled in `message`; a header of SCM_RIGHTS carries a descriptor that
     // is ours alone.
-    unsafe {
+    let fd = unsafe {
         let header = libc::CMSG_FIRSTHDR(&raw const message);
-        if header.is_null() || (*header).cmsg_type != libc::SCM_RIGHTS {
-            return Ok(None);
-        }
-        let fd = libc::CMSG_DATA(header).cast::<i32>().read_unaligned();
-        Ok(Some(OwnedFd::from_raw_fd(fd)))
-    }
+        let is_there = !header.is_null() && (*header).cmsg_type == libc::SCM_RIGHTS;
+        is_there.then(|| {
+            let fd = libc::CMSG_DATA(header).cast::<i32>().read_unaligned();
+            OwnedFd::from_raw_fd(fd)
+        })
+    };
+    Ok(Some((byte, fd)))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod apart;
 pub mod bpf;
 pub mod channel;
 pub mod clone;
+pub mod courier;
 pub mod exec;
 pub mod identity;
 pub mod kvm;

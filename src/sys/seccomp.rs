@@ -2,17 +2,24 @@
 
 use nix::errno::Errno;
 
+use super::checked;
+
 /// Log what the filter does not allow (Linux 4.14).
 pub const LOG: u32 = 1 << 1;
 /// Do not turn off speculation (Linux 4.17).
 pub const SPEC_ALLOW: u32 = 1 << 2;
+/// Answer with a descriptor at which questions are read (Linux 5.0).
+pub const NEW_LISTENER: u32 = 1 << 3;
+/// With a listener only (Linux 5.19).
+pub const WAIT_KILLABLE_RECV: u32 = 1 << 5;
 
 const SET_MODE_FILTER: libc::c_uint = 1;
 const GET_ACTION_AVAIL: libc::c_uint = 2;
 
-/// Puts `program` on the calling thread. May run in the child. The kernel wants `no_new_privs` or
-/// CAP_SYS_ADMIN (`EACCES`), and 1 to 4096 instructions that it can verify (`EINVAL`).
-pub fn load_filter(program: &[libc::sock_filter], flags: u32) -> Result<(), Errno> {
+/// Puts `program` on the calling thread; answers with a listener's number where the flags ask for one, else
+/// with 0. May run in the child. The kernel wants `no_new_privs` or CAP_SYS_ADMIN (`EACCES`), and 1 to
+/// 4096 instructions that it can verify (`EINVAL`).
+pub fn load_filter(program: &[libc::sock_filter], flags: u32) -> Result<usize, Errno> {
     let filter = libc::sock_fprog {
         // A length above 16 bits is one that the kernel refuses as well.
         len: u16::try_from(program.len()).map_err(|_| Errno::EINVAL)?,
@@ -20,9 +27,7 @@ pub fn load_filter(program: &[libc::sock_filter], flags: u32) -> Result<(), Errn
     };
     // SAFETY: the kernel reads `len` instructions from `filter`, which are those of the slice, copies
     // them before it returns, and writes to neither.
-    let result =
-        unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, flags, &raw const filter) };
-    Errno::result(result).map(drop)
+    checked(unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, flags, &raw const filter) })
 }
 
 /// Whether the kernel knows the action of a filter's result (Linux 4.14; before it none is known).

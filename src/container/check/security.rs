@@ -6,11 +6,12 @@ use super::{Finding, Weight, setting};
 use crate::sys::seccomp;
 
 /// Results of a filter (`linux/seccomp.h`), with the name that config.json has for each.
-const ACTIONS: [(&str, u32); 7] = [
+const ACTIONS: [(&str, u32); 8] = [
     ("KILL_PROCESS", 0x8000_0000),
     ("KILL_THREAD", 0),
     ("TRAP", 0x0003_0000),
     ("ERRNO", 0x0005_0000),
+    ("NOTIFY", 0x7fc0_0000),
     ("TRACE", 0x7ff0_0000),
     ("LOG", 0x7ffc_0000),
     ("ALLOW", 0x7fff_0000),

@@ -45,6 +45,8 @@ pub enum Error {
 pub struct Program {
     instructions: Box<[libc::sock_filter]>,
     flags: u32,
+    /// Beside `flags`, for who takes the listener.
+    listener: Option<u32>,
 }
 
 impl Program {
@@ -53,9 +55,15 @@ impl Program {
         &self.instructions
     }
 
-    /// `SECCOMP_FILTER_FLAG_*`, for `seccomp(2)`.
+    /// `SECCOMP_FILTER_FLAG_*`, for `seccomp(2)`. Without a listener, so that the kernel answers
+    /// `ENOSYS` to calls that one would be asked about.
     pub fn flags(&self) -> u32 {
         self.flags
+    }
+
+    /// The flags with which loading gives a listener; `None` where nothing is ever asked.
+    pub fn flags_to_listen(&self) -> Option<u32> {
+        self.listener.map(|more| self.flags | more)
     }
 
     #[allow(clippy::len_without_is_empty, reason = "a program is never empty")]
@@ -77,8 +85,10 @@ pub fn compile_for(profile: &Profile, native: Arch) -> Result<Program, Error> {
         return Err(Error::Long(instructions.len()));
     }
     let flag = |set, bit| if set { bit } else { 0 };
+    let wait = flag(profile.flags.wait_killable, sys::WAIT_KILLABLE_RECV);
     Ok(Program {
         instructions: instructions.into_boxed_slice(),
         flags: flag(profile.flags.log, sys::LOG) | flag(profile.flags.spec_allow, sys::SPEC_ALLOW),
+        listener: profile.agent.as_ref().map(|_| sys::NEW_LISTENER | wait),
     })
 }

@@ -205,8 +205,11 @@ fn fill_gaps(
         push(number, verdict);
         next = number + 1;
     }
-    // A tracer sees calls to come as well, and answers for itself.
-    let refuses = !matches!(default, Action::Allow | Action::Log | Action::Trace(_));
+    // A tracer and an agent see calls to come as well, and answer for themselves.
+    let refuses = !matches!(
+        default,
+        Action::Allow | Action::Log | Action::Trace(_) | Action::Notify
+    );
     match last {
         Some(last) if refuses => {
             if last >= next {
@@ -350,6 +353,7 @@ pub(super) fn result(action: Action) -> u32 {
         Action::KillThread => 0,
         Action::Trap => 0x0003_0000,
         Action::Errno(errno) => 0x0005_0000 | u32::from(errno),
+        Action::Notify => 0x7fc0_0000,
         Action::Trace(message) => 0x7ff0_0000 | u32::from(message),
         Action::Log => 0x7ffc_0000,
         Action::Allow => 0x7fff_0000,

@@ -57,6 +57,7 @@ fn record(name: &str) -> Record {
                 timeout: Some(Duration::from_secs(3)),
             }],
         },
+        agent: None,
         exit: Some(Exit {
             end: End::Signal(9),
             oom: true,

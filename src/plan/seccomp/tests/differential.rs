@@ -151,6 +151,7 @@ fn filters_with_one_action_agree_with_those_of_seccompiler() {
             archs: vec![],
             flags: Flags::default(),
             rules,
+            agent: None,
         };
         let ours = compile_for(&profile, Arch::X86_64).unwrap();
         verify(ours.instructions());
@@ -246,6 +247,7 @@ fn a_call_gets_what_a_matching_rule_gives_and_nothing_else() {
             archs: vec![Arch::X32, Arch::X86_64],
             flags: Flags::default(),
             rules,
+            agent: None,
         };
         let Ok(program) = compile_for(&profile, Arch::X86_64) else {
             continue;
