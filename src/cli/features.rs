@@ -153,7 +153,9 @@ fn linux() -> Linux {
             modes: [],
             flags: [],
         },
-        mount_extensions: MountExtensions { idmap: NO },
+        mount_extensions: MountExtensions {
+            idmap: Enabled { enabled: true },
+        },
         net_devices: NO,
     }
 }

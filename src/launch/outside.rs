@@ -1,6 +1,5 @@
 //! What only the parent can do for its child: namespaces that hold for children alone, id maps.
 
-use std::fmt::Write;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -10,7 +9,7 @@ use nix::unistd::Pid;
 use super::{Error, Launched};
 use crate::plan::Birth;
 use crate::plan::step::Kind;
-use crate::spec::container::{IdMap, IdMaps, Rlimit, TimeOffsets};
+use crate::spec::container::{IdMaps, Rlimit, TimeOffsets, map_text};
 use crate::sys::path::{self, HERE, Resolve};
 use crate::sys::{clone, exec, identity};
 
@@ -116,15 +115,6 @@ pub(super) fn leave(lived: Lived) -> Result<(), Error> {
 /// A file without a name, for what a child reads.
 pub(super) fn memory_file() -> Result<File, Errno> {
     exec::memory_file(c"bulkhead-state").map(File::from)
-}
-
-/// A map as `uid_map` takes it (user_namespaces(7)): one write, a line a range.
-fn map_text(maps: &[IdMap]) -> String {
-    maps.iter().fold(String::new(), |mut text, map| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{} {} {}", map.container, map.host, map.size);
-        text
-    })
 }
 
 fn write_of(pid: Pid, name: &str, text: &str) -> Result<(), Errno> {

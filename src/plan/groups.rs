@@ -143,6 +143,7 @@ fn bind(group: &Path) -> Source {
         path: super::root::c_path(group),
         recursive: false,
         opened: None,
+        ids: None,
     })
 }
 

@@ -46,6 +46,7 @@ pub fn join(
         wishes,
         birth: Birth::default(),
         steps: Vec::with_capacity(24),
+        users: Vec::new(),
     };
     planner.enter(target)?;
     planner.push(Step::NewSession);

@@ -5,8 +5,10 @@ mod devices;
 mod groups;
 mod home;
 pub mod host;
+mod idmap;
 mod join;
 mod limits;
+mod mountinfo;
 mod namespaces;
 mod outside;
 mod process;
@@ -106,6 +108,19 @@ pub enum Error {
         option: String,
         length: usize,
     },
+    /// The text is runc's.
+    #[error("mount at {target}: id-mapped mounts are not supported for rootless containers")]
+    MapIdsUnprivileged { target: String },
+    #[error("mount at {target}: make a user namespace with its mappings: {}", reason(*.errno))]
+    MakeUsers { target: String, errno: Errno },
+    #[error("mount at {target}: show {path} with other ids: {}", idmap::reason(*.errno, .kinds))]
+    MapIds {
+        target: String,
+        path: PathBuf,
+        /// The filesystems there.
+        kinds: String,
+        errno: Errno,
+    },
     #[error("linux.namespaces: the mount namespace to join is the runtime's own")]
     OwnMountNamespace,
     #[error(
@@ -122,6 +137,7 @@ pub fn plan(container: &Container, host: &Host, wishes: &Wishes) -> Result<Plan,
         wishes,
         birth: Birth::default(),
         steps: Vec::with_capacity(96),
+        users: Vec::new(),
     };
     planner.namespaces()?;
     planner.push(Step::NewSession);
@@ -163,6 +179,7 @@ struct Planner<'a> {
     wishes: &'a Wishes,
     birth: Birth,
     steps: Vec<Step>,
+    users: idmap::Users,
 }
 
 impl Planner<'_> {

@@ -1,6 +1,7 @@
 //! Which namespaces the process is born in, joins and makes.
 
 use std::ffi::CString;
+use std::os::fd::OwnedFd;
 
 use super::host::Groups;
 use super::step::{Gate, Join, Kind, Step};
@@ -133,6 +134,11 @@ impl Planner<'_> {
             self.push(Step::OomScore(text));
         }
     }
+}
+
+/// Opens a user namespace.
+pub(super) fn user(path: &AbsPath) -> Result<OwnedFd, Error> {
+    Ok(join(Kind::User, path)?.namespace)
 }
 
 /// Opens a namespace and makes sure it is of the kind that was asked for.

@@ -1,13 +1,12 @@
 //! The root filesystem and everything mounted in it.
 
 use std::ffi::CString;
-use std::os::fd::AsFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::mountinfo;
 use super::process::UMASK;
-use nix::errno::Errno;
-
 use super::step::{self, Gate, Mount, Remount, Source, Step, TargetRule, Tree};
 use super::{Error, Planner};
 use crate::spec::mounts::{
@@ -86,40 +85,26 @@ impl Planner<'_> {
     /// A part of the host's tree: named for the child, or opened now, when the child in its user
     /// namespace might not be allowed to walk there (runc and crun do the same).
     pub(super) fn tree(&self, path: &Path, recursive: bool) -> Result<Tree, Error> {
-        let name = c_path(path);
         let opened = if self.has_user_namespace() && self.host.uid == 0 {
-            let tree =
-                sys::mount::clone_tree(sys::path::HERE, &name, recursive).map_err(|errno| {
-                    Error::CloneTree {
-                        path: path.into(),
-                        errno,
-                    }
-                })?;
-            // A copy of a shared mount is shared with it; what is mounted in the container must
-            // not appear on the host.
-            sys::mount::set_attributes(tree.as_fd(), 0, 0, libc::MS_SLAVE, true).map_err(
-                |errno| Error::CloneTree {
-                    path: path.into(),
-                    errno,
-                },
-            )?;
-            Some(tree)
+            Some(detached(path, recursive)?)
         } else {
             None
         };
         Ok(Tree {
-            path: name,
+            path: c_path(path),
             recursive,
             opened,
+            ids: None,
         })
     }
 
     fn mount(&mut self, asked: &Asked, seals: &mut Vec<Step>) -> Result<(), Error> {
         let mut attributes = asked.attributes;
         let source = match &asked.what {
-            What::Bind { source, recursive } => {
-                Source::Bind(self.tree(source.as_path(), *recursive)?)
-            }
+            What::Bind { source, recursive } => Source::Bind(match &asked.ids {
+                Some(ids) => self.mapped_tree(asked, source.as_path(), *recursive, ids)?,
+                None => self.tree(source.as_path(), *recursive)?,
+            }),
             What::Filesystem(filesystem) => {
                 check_lengths(asked, filesystem)?;
                 let late = seal(asked, filesystem, &mut attributes);
@@ -199,6 +184,19 @@ impl Planner<'_> {
         }
         Ok(())
     }
+}
+
+/// A copy of a part of the host's tree, attached nowhere.
+pub(super) fn detached(path: &Path, recursive: bool) -> Result<OwnedFd, Error> {
+    let fault = |errno| Error::CloneTree {
+        path: path.into(),
+        errno,
+    };
+    let tree = sys::mount::clone_tree(sys::path::HERE, &c_path(path), recursive).map_err(fault)?;
+    // A copy of a shared mount is shared with it; what is mounted in the container must not appear
+    // on the host.
+    sys::mount::set_attributes(tree.as_fd(), 0, 0, libc::MS_SLAVE, true).map_err(fault)?;
+    Ok(tree)
 }
 
 pub(super) fn c_path(path: &Path) -> CString {
@@ -286,64 +284,16 @@ fn options(filesystem: &Filesystem, readonly: bool) -> Vec<FsOption> {
     filesystem.options.iter().filter(keep).cloned().collect()
 }
 
-/// Where procfs and sysfs are mounted outside `root`, the last mounted first (proc(5), mountinfo).
+/// Where procfs and sysfs are mounted outside `root`, the last mounted first.
 fn views_outside(root: &Path) -> Result<Vec<CString>, Error> {
-    const TABLE: &str = "/proc/self/mountinfo";
-    let text = std::fs::read(TABLE).map_err(|e| Error::OpenRoot {
-        path: TABLE.into(),
-        errno: Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
+    let table = mountinfo::read().map_err(|errno| Error::OpenRoot {
+        path: mountinfo::PATH.into(),
+        errno,
     })?;
-    let mut views = Vec::new();
-    for line in text.split(|b| *b == b'\n') {
-        let mut words = line.split(|b| *b == b' ');
-        let Some(point) = words.nth(4).map(unescape) else {
-            continue;
-        };
-        let kind = words.skip_while(|word| *word != b"-").nth(1);
-        let is_view = matches!(kind, Some(b"proc" | b"sysfs"));
-        let point = PathBuf::from(std::ffi::OsString::from_vec(point));
-        if is_view && !point.starts_with(root) {
-            views.push(c_path(&point));
-        }
-    }
-    views.reverse();
-    Ok(views)
-}
-
-/// The kernel writes blanks and backslashes as three octal digits.
-fn unescape(word: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(word.len());
-    let mut rest = word;
-    while let Some((first, after)) = rest.split_first() {
-        let digits = after.get(..3).filter(|_| *first == b'\\');
-        let digits = digits.and_then(|d| std::str::from_utf8(d).ok());
-        match digits.and_then(|d| u8::from_str_radix(d, 8).ok()) {
-            Some(byte) => {
-                plain.push(byte);
-                rest = &after[3..];
-            }
-            None => {
-                plain.push(*first);
-                rest = after;
-            }
-        }
-    }
-    plain
-}
-
-#[cfg(test)]
-mod tests {
-    use super::unescape;
-
-    #[test]
-    fn a_path_of_mountinfo_is_read_as_it_is() {
-        for (written, path) in [
-            ("/a", "/a"),
-            ("/a\\040b", "/a b"),
-            ("/\\134", "/\\"),
-            ("/\\9", "/\\9"),
-        ] {
-            assert_eq!(unescape(written.as_bytes()), path.as_bytes(), "{written}");
-        }
-    }
+    let is_view = |kind: &str| matches!(kind, "proc" | "sysfs");
+    let views = table
+        .iter()
+        .rev()
+        .filter(|mount| is_view(&mount.kind) && !mount.point.starts_with(root));
+    Ok(views.map(|mount| c_path(&mount.point)).collect())
 }

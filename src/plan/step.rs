@@ -261,6 +261,8 @@ pub struct Tree {
     pub recursive: bool,
     /// Already cloned by the runtime, where the child in its user namespace may not reach the path.
     pub opened: Option<OwnedFd>,
+    /// What it shows other ids by, in words.
+    pub ids: Option<String>,
 }
 
 #[derive(Debug)]

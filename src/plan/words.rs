@@ -211,6 +211,7 @@ impl Display for Mount {
             Source::Bind(tree) => {
                 let whole = if tree.recursive { "bind" } else { "bind only" };
                 write!(f, "{whole} {} at {}", show(&tree.path), self.target)?;
+                words.extend(tree.ids.clone());
                 words.extend(attributes(self.attributes, ""));
             }
         }

@@ -133,6 +133,12 @@ pub struct IdMap {
     pub size: u32,
 }
 
+/// A map as `uid_map` takes it (user_namespaces(7)): a line a range.
+pub fn map_text(maps: &[IdMap]) -> String {
+    let line = |map: &IdMap| format!("{} {} {}\n", map.container, map.host, map.size);
+    maps.iter().map(line).collect()
+}
+
 /// How far the clocks of a new time namespace are from the host's: seconds, nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimeOffsets {

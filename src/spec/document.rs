@@ -72,7 +72,7 @@ type Foreign = Option<BTreeMap<String, IgnoredAny>>;
 pub(super) struct Document {
     pub oci_version: Option<String>,
     pub root: Option<Object<oci::Root>>,
-    pub mounts: Objects<oci::Mount>,
+    pub mounts: Objects<Mount>,
     pub process: Option<Object<Process>>,
     pub hostname: Option<String>,
     pub domainname: Option<String>,
@@ -84,6 +84,18 @@ pub(super) struct Document {
     pub vm: Foreign,
     pub zos: Foreign,
     pub freebsd: Foreign,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Mount {
+    pub destination: PathBuf,
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub source: Option<PathBuf>,
+    pub options: List<String>,
+    pub uid_mappings: Objects<IdMapping>,
+    pub gid_mappings: Objects<IdMapping>,
 }
 
 #[derive(Debug, Deserialize)]

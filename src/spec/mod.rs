@@ -7,6 +7,7 @@ pub mod container;
 mod document;
 mod error;
 mod hooks;
+mod idmap;
 mod kernel;
 pub mod limits;
 mod locate;
@@ -33,6 +34,7 @@ use document::{Document, Linux, Object};
 use error::At;
 pub use error::Error;
 use limits::Limits;
+use mounts::Around;
 use resources::NoPids;
 use seccomp::Profile;
 pub use units::Id;
@@ -123,6 +125,11 @@ fn convert(document: Document, bundle: &Path) -> Result<Container, Error> {
     let (uids, gids) = (linux.uid_mappings, linux.gid_mappings);
     let id_maps = namespaces::convert_id_maps(uids, gids, &namespaces.user, at)?;
 
+    let around = Around {
+        bundle,
+        user: &namespaces.user,
+        id_maps: &id_maps,
+    };
     Ok(Container {
         oci_version,
         root: convert_root(root, linux.rootfs_propagation, bundle)?,
@@ -131,7 +138,7 @@ fn convert(document: Document, bundle: &Path) -> Result<Container, Error> {
             .transpose()?,
         hostname: namespaces::convert_name(document.hostname, "hostname", &namespaces)?,
         domainname: namespaces::convert_name(document.domainname, "domainname", &namespaces)?,
-        mounts: mounts::convert(document.mounts, bundle)?,
+        mounts: mounts::convert(document.mounts, around)?,
         time_offsets: namespaces::convert_offsets(
             linux.time_offsets,
             &namespaces.time,

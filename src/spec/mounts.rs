@@ -3,10 +3,10 @@
 use std::ffi::CString;
 use std::path::Path;
 
-use oci_spec::runtime as oci;
-
-use super::document::Objects;
+use super::container::{IdMaps, Namespace};
+use super::document::{self, Objects};
 use super::error::{At, Error};
+use super::idmap;
 use super::options::{self, Word};
 use super::units::{AbsPath, InRoot};
 
@@ -24,6 +24,24 @@ pub struct Mount {
     pub propagation: Vec<Propagation>,
     /// Copy what the root has at the target into a fresh tmpfs (`tmpcopyup`).
     pub copy_up: bool,
+    /// Other ids than the files have: of a bind only.
+    pub ids: Option<ShownIds>,
+}
+
+/// With which ids files are shown, and written by whoever has these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownIds {
+    pub by: ShownBy,
+    /// Also in what is mounted below (`ridmap`).
+    pub recursive: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShownBy {
+    /// The file's id is the container's side of a map, and is shown as the host's.
+    Maps(IdMaps),
+    /// The maps of a user namespace that is there.
+    Namespace(AbsPath),
 }
 
 #[derive(Clone, Debug)]
@@ -80,28 +98,34 @@ pub enum PropagationKind {
     Unbindable,
 }
 
-/// A relative source of a bind is taken from `bundle`, which is absolute.
-pub(super) fn convert(list: Objects<oci::Mount>, bundle: &Path) -> Result<Vec<Mount>, Error> {
+/// What a mount is seen against.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Around<'a> {
+    /// Where the relative source of a bind is taken from; absolute.
+    pub bundle: &'a Path,
+    pub user: &'a Namespace,
+    pub id_maps: &'a IdMaps,
+}
+
+pub(super) fn convert(
+    list: Objects<document::Mount>,
+    around: Around<'_>,
+) -> Result<Vec<Mount>, Error> {
     let at = At::Top.key("mounts");
     let list = list.unwrap_or_default();
     let mut mounts = Vec::with_capacity(list.len());
     for (index, mount) in list.iter().enumerate() {
-        mounts.push(convert_one(mount, bundle, at.index(index))?);
+        mounts.push(convert_one(mount, around, at.index(index))?);
     }
     Ok(mounts)
 }
 
-fn convert_one(mount: &oci::Mount, bundle: &Path, at: At<'_>) -> Result<Mount, Error> {
-    let target = convert_target(mount.destination(), at)?;
-    for (key, map) in [
-        ("uidMappings", mount.uid_mappings()),
-        ("gidMappings", mount.gid_mappings()),
-    ] {
-        at.key(key)
-            .refuse_if(map.as_ref().is_some_and(|map| !map.is_empty()))?;
-    }
+fn convert_one(mount: &document::Mount, around: Around<'_>, at: At<'_>) -> Result<Mount, Error> {
+    let target = convert_target(&mount.destination, at)?;
     let asked = read_options(mount, at.key("options"))?;
-    let what = convert_what(mount, bundle, &asked, at)?;
+    let what = convert_what(mount, around.bundle, &asked, at)?;
+    let is_bind = matches!(what, What::Bind { .. });
+    let ids = idmap::convert(mount, asked.map_ids, is_bind, around, at)?;
     if let Some(kind) = takes_no_options(&asked, &what) {
         warn_of_options(mount, kind, at.key("options"));
     }
@@ -118,6 +142,7 @@ fn convert_one(mount: &oci::Mount, bundle: &Path, at: At<'_>) -> Result<Mount, E
         recursive: asked.recursive,
         propagation: asked.propagation,
         copy_up: asked.copy_up,
+        ids,
     })
 }
 
@@ -144,16 +169,16 @@ struct Asked {
     remount: bool,
     /// Whether with all below, where it is a bind.
     bind: Option<bool>,
+    /// `idmap`, or with all below.
+    map_ids: Option<bool>,
     /// For the filesystem, in order.
     options: Vec<FsOption>,
 }
 
-fn read_options(mount: &oci::Mount, at: At<'_>) -> Result<Asked, Error> {
+fn read_options(mount: &document::Mount, at: At<'_>) -> Result<Asked, Error> {
     let mut asked = Asked::default();
-    for (index, word) in mount.options().iter().flatten().enumerate() {
+    for (index, word) in mount.options.iter().flatten().enumerate() {
         let at = at.index(index);
-        at.key(word)
-            .refuse_if(options::UNSUPPORTED.contains(&word.as_str()))?;
         match options::meaning(word) {
             None => read_data(word, &mut asked.options).map_err(|reason| at.fault(reason))?,
             Some(word_means) => asked
@@ -176,8 +201,8 @@ fn takes_no_options(asked: &Asked, what: &What) -> Option<&'static str> {
 
 /// The kernel and runc pass over such words in silence, and documents are full of them; but one may
 /// be `noexec` with two letters swapped.
-fn warn_of_options(mount: &oci::Mount, kind: &str, at: At<'_>) {
-    for (index, word) in mount.options().iter().flatten().enumerate() {
+fn warn_of_options(mount: &document::Mount, kind: &str, at: At<'_>) {
+    for (index, word) in mount.options.iter().flatten().enumerate() {
         let for_filesystem = matches!(options::meaning(word), None | Some(Word::Superblock));
         if for_filesystem && !word.is_empty() {
             let at = at.index(index);
@@ -202,6 +227,9 @@ impl Asked {
             }
             Word::Bind { recursive } => {
                 self.bind = Some(recursive || self.bind == Some(true));
+            }
+            Word::MapIds { recursive } => {
+                self.map_ids = Some(recursive || self.map_ids == Some(true));
             }
             Word::CopyUp => self.copy_up = true,
             Word::Remount => self.remount = true,
@@ -234,13 +262,13 @@ fn c_string(text: &str) -> Result<CString, &'static str> {
 }
 
 fn convert_what(
-    mount: &oci::Mount,
+    mount: &document::Mount,
     bundle: &Path,
     asked: &Asked,
     at: At<'_>,
 ) -> Result<What, Error> {
-    let kind = mount.typ().as_deref().unwrap_or_default();
-    let source = mount.source().as_deref().unwrap_or(Path::new(""));
+    let kind = mount.kind.as_deref().unwrap_or_default();
+    let source = mount.source.as_deref().unwrap_or(Path::new(""));
     let bind = asked.bind.or((kind == "bind").then_some(false));
 
     if asked.remount {

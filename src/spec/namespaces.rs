@@ -105,7 +105,14 @@ pub(super) fn convert_id_maps(
         match (user, list.is_empty()) {
             (Namespace::Share, false) => Err(at.fault("cannot be used without a user namespace")),
             (Namespace::New, true) => Err(at.fault("a new user namespace needs it")),
-            _ => convert_map(&list, at),
+            _ => {
+                let maps = convert_map(&list, at)?;
+                // Until it takes the user of the process, what sets the container up is its root.
+                if !maps.is_empty() && !maps.iter().any(|map| map.container == 0) {
+                    return Err(at.fault("id 0 of the container is not mapped"));
+                }
+                Ok(maps)
+            }
         }
     };
     Ok(IdMaps {
@@ -115,7 +122,7 @@ pub(super) fn convert_id_maps(
 }
 
 /// The kernel's own conditions (map_write in kernel/user_namespace.c): it says EINVAL to each.
-fn convert_map(list: &[Object<IdMapping>], at: At<'_>) -> Result<Vec<IdMap>, Error> {
+pub(super) fn convert_map(list: &[Object<IdMapping>], at: At<'_>) -> Result<Vec<IdMap>, Error> {
     if list.len() > MOST_MAPS {
         let count = list.len();
         return Err(at.fault(format_args!(
@@ -150,10 +157,6 @@ fn convert_map(list: &[Object<IdMapping>], at: At<'_>) -> Result<Vec<IdMap>, Err
             }
         }
         maps.push(map);
-    }
-    // Until it takes the user of the process, what sets the container up is its root.
-    if !list.is_empty() && !maps.iter().any(|map| map.container == 0) {
-        return Err(at.fault("id 0 of the container is not mapped"));
     }
     Ok(maps)
 }

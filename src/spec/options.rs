@@ -25,6 +25,10 @@ pub(super) enum Word {
     Bind {
         recursive: bool,
     },
+    /// `idmap` and `ridmap`
+    MapIds {
+        recursive: bool,
+    },
     CopyUp,
     /// Changes what is mounted at the target.
     Remount,
@@ -69,7 +73,7 @@ impl Change {
 }
 
 use Change::{Atime, Clear, NotAtime, Set};
-use Word::{Access, Below, Bind, CopyUp, Here, Nothing, Propagate, Remount, Superblock};
+use Word::{Access, Below, Bind, CopyUp, Here, MapIds, Nothing, Propagate, Remount, Superblock};
 
 /// Sorted by name. `norelatime` asks for what has not existed since Linux 2.6.30, where relatime
 /// became the default; `silent` concerns the kernel's log of `mount(2)`; `iversion` has no word in
@@ -83,6 +87,7 @@ pub(super) const OPTIONS: &[(&str, Word)] = &[
     ("diratime", Here(Clear(NODIRATIME))),
     ("dirsync", Superblock),
     ("exec", Here(Clear(NOEXEC))),
+    ("idmap", MapIds { recursive: false }),
     ("iversion", Nothing),
     ("lazytime", Superblock),
     ("loud", Nothing),
@@ -106,6 +111,7 @@ pub(super) const OPTIONS: &[(&str, Word)] = &[
     ("relatime", Here(Atime(RELATIME))),
     ("remount", Remount),
     ("rexec", Below(Clear(NOEXEC))),
+    ("ridmap", MapIds { recursive: true }),
     ("rnoatime", Below(Atime(NOATIME))),
     ("rnodev", Below(Set(NODEV))),
     ("rnodiratime", Below(Set(NODIRATIME))),
@@ -137,9 +143,6 @@ pub(super) const OPTIONS: &[(&str, Word)] = &[
     ("unbindable", Propagate(Unbindable, false)),
 ];
 
-/// Words of the OCI that are still to come.
-pub(super) const UNSUPPORTED: &[&str] = &["idmap", "ridmap"];
-
 /// `None`: the word is not the OCI's.
 pub(super) fn meaning(word: &str) -> Option<Word> {
     let found = OPTIONS.binary_search_by_key(&word, |&(name, _)| name);
@@ -161,7 +164,7 @@ mod tests {
         for (name, word) in OPTIONS {
             assert_eq!(meaning(name), Some(*word), "{name}");
         }
-        for other in ["", "mode=755", "RO", "idmap", "newinstance"] {
+        for other in ["", "mode=755", "RO", "newinstance"] {
             assert_eq!(meaning(other), None, "{other}");
         }
     }

@@ -21,6 +21,7 @@ pub mod report;
 pub mod seccomp;
 pub mod signal;
 pub mod terminal;
+pub mod users;
 
 use nix::errno::Errno;
 

@@ -152,9 +152,10 @@ pub fn set_attributes(
     })
 }
 
-/// Shows the files of the detached mount `tree` with the ids that the user namespace `users` gives
-/// them (`MOUNT_ATTR_IDMAP`, Linux 5.12). `EINVAL`: the filesystem cannot.
-pub fn map_ids(tree: BorrowedFd<'_>, users: BorrowedFd<'_>) -> Result<(), Errno> {
+/// Shows the files of the detached mount `tree`, with all below it where `recursive`, with the ids that
+/// the user namespace `users` gives them (`MOUNT_ATTR_IDMAP`, Linux 5.12). `EINVAL`: a filesystem cannot.
+pub fn map_ids(tree: BorrowedFd<'_>, users: BorrowedFd<'_>, recursive: bool) -> Result<(), Errno> {
+    let below = if recursive { libc::AT_RECURSIVE } else { 0 };
     let attr = libc::mount_attr {
         attr_set: libc::MOUNT_ATTR_IDMAP,
         attr_clr: 0,
@@ -167,7 +168,7 @@ pub fn map_ids(tree: BorrowedFd<'_>, users: BorrowedFd<'_>) -> Result<(), Errno>
             libc::SYS_mount_setattr,
             tree.as_raw_fd(),
             c"".as_ptr(),
-            libc::AT_EMPTY_PATH,
+            libc::AT_EMPTY_PATH | below,
             &raw const attr,
             size_of::<libc::mount_attr>(),
         )

@@ -98,6 +98,10 @@ fn missing(need: &str) -> Option<&'static str> {
         ),
         "systemd" => (exists("/run/systemd/system"), "systemd does not run here"),
         "qemu" => (runs("qemu-system-x86_64"), "not installed"),
+        "idmap" => (
+            is_linux(6, 3),
+            "before Linux 6.3 the files of a tmpfs cannot be shown with other ids",
+        ),
         "hugepages" => (
             !has(
                 "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages",

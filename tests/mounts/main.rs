@@ -7,6 +7,7 @@ mod harness;
 
 mod devices;
 mod filesystems;
+mod idmap;
 mod options;
 mod paths;
 mod propagation;

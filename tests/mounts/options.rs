@@ -82,13 +82,15 @@ const SUPERBLOCK: &[Case] = &[
     (&["mand", "nomand"], &[], &["mand"]),
 ];
 
-/// There is nothing to see of them; other tests show what `bind`, `tmpcopyup` and the words of
+/// There is nothing to see of them; other tests show what `bind`, `idmap`, `tmpcopyup` and the words of
 /// propagation do.
 const UNSEEN: &[&str] = &["iversion", "loud", "noiversion", "rnorelatime", "silent"];
 const ELSEWHERE: &[&str] = &[
     "bind",
+    "idmap",
     "private",
     "rbind",
+    "ridmap",
     "rprivate",
     "rshared",
     "rslave",

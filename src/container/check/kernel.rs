@@ -5,10 +5,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 
-use super::namespaces::with_user_namespace;
 use super::{Finding, Weight, words};
 use crate::sys::mount;
 use crate::sys::path::{self, Resolve};
+use crate::sys::users;
 
 /// `mount_setattr(2)`, by which every mount of a container gets its attributes.
 const OLDEST: (u32, u32) = (5, 12);
@@ -92,9 +92,9 @@ pub(super) fn id_mapped_mounts(privileged: bool) -> Finding {
             "this user cannot have them",
         );
     }
-    let tried = with_user_namespace(|users| {
+    let tried = users::namespace("0 0 1", "0 0 1").map(|users| {
         let on = |tree: Result<OwnedFd, Errno>| {
-            tree.and_then(|tree| mount::map_ids(tree.as_fd(), users.as_fd()))
+            tree.and_then(|tree| mount::map_ids(tree.as_fd(), users.as_fd(), false))
         };
         (on(fresh_tmpfs()), on(copy_of_root()))
     });

@@ -1,13 +1,12 @@
 //! The eight kinds of namespaces, each made once by a child that ends at once.
 
-use std::fs::File;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 
 use super::{Finding, Weight, setting, words};
 use crate::sys::clone::{self, Clone, Forked};
-use crate::sys::{channel, signal};
+use crate::sys::signal;
 
 struct Kind {
     name: &'static str,
@@ -151,36 +150,6 @@ fn user(subject: String) -> Finding {
         ),
     };
     Finding::new(Weight::Good, subject, found, means)
-}
-
-/// Calls `use_it` with a user namespace in which 0 is the only id; it ends afterwards.
-pub(super) fn with_user_namespace<T>(use_it: impl FnOnce(File) -> T) -> Result<T, Errno> {
-    let (here, there) = channel::pair()?;
-    let what = Clone {
-        namespaces: u64::from(libc::CLONE_NEWUSER.cast_unsigned()),
-        group: None,
-    };
-    let (pid, pidfd) = match clone::clone(&what)? {
-        Forked::Child => {
-            // The copy of the parent's end would keep this one from hearing that it was closed.
-            drop(here);
-            let _closed = channel::receive(there.as_fd());
-            clone::end(0)
-        }
-        Forked::Parent { pid, pidfd } => (pid, pidfd),
-    };
-    drop(there);
-
-    let raw = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or_default());
-    let map = |file| std::fs::write(format!("/proc/{pid}/{file}"), "0 0 1").map_err(raw);
-    let users = map("uid_map")
-        .and_then(|()| map("gid_map"))
-        .and_then(|()| File::open(format!("/proc/{pid}/ns/user")).map_err(raw));
-    let result = users.map(use_it);
-
-    drop(here);
-    signal::wait(pidfd.as_fd(), true)?;
-    result
 }
 
 #[cfg(test)]

@@ -243,14 +243,6 @@ fn what_cannot_be_mounted_is_named() {
             r#"{"destination": "/a", "type": "proc", "options": ["tmpcopyup"]}"#,
             "mounts[0].options: tmpcopyup is for a tmpfs only",
         ),
-        (
-            r#"{"destination": "/a", "type": "bind", "source": "/b", "options": ["idmap"]}"#,
-            "mounts[0].options[0].idmap: not supported yet",
-        ),
-        (
-            r#"{"destination": "/a", "type": "bind", "source": "/b", "options": ["ridmap"]}"#,
-            "mounts[0].options[0].ridmap: not supported yet",
-        ),
     ] {
         assert_eq!(said(json), text, "{json}");
     }
@@ -311,14 +303,14 @@ fn a_relative_target_is_taken_from_the_root() {
     assert_eq!(found.target.to_string(), "/b");
 }
 
-/// runc's list (`runc features` of 1.2), without what is refused here.
+/// runc's list (`runc features` of 1.2).
 #[test]
 fn features_lists_the_words_of_the_ocis_table() {
     let found: Vec<&str> = options::names().collect();
-    let expected = "async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand \
+    let expected = "async atime bind defaults dev diratime dirsync exec idmap iversion lazytime loud mand \
         noatime nodev nodiratime noexec noiversion nolazytime nomand norelatime nostrictatime nosuid \
-        nosymfollow private ratime rbind rdev rdiratime relatime remount rexec rnoatime rnodev rnodiratime \
-        rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime rro rrw rshared \
+        nosymfollow private ratime rbind rdev rdiratime relatime remount rexec ridmap rnoatime rnodev \
+        rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime rro rrw rshared \
         rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime suid \
         symfollow sync tmpcopyup unbindable";
     assert_eq!(found, expected.split_whitespace().collect::<Vec<_>>());
