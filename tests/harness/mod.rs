@@ -12,8 +12,11 @@ mod users;
 #[allow(unused_imports, reason = "no test of some programs repeats itself")]
 pub(crate) use needs::repetitions;
 pub(crate) use needs::{are_met, needs};
-#[allow(unused_imports, reason = "most tests have no limit of time")]
-pub(crate) use needs::{is_full, slowness};
+#[allow(
+    unused_imports,
+    reason = "most tests have no limit of time, and are their own report"
+)]
+pub(crate) use needs::{is_full, slowness, tell};
 #[allow(
     unused_imports,
     reason = "most tests never name what a command returns"

@@ -55,7 +55,7 @@ pub(crate) fn repetitions(short: usize, full: usize) -> usize {
 }
 
 /// Past the capture of `print!`, so that the summary can count it.
-fn tell(line: &str) {
+pub(crate) fn tell(line: &str) {
     io::stderr()
         .write_all(format!("{line}\n").as_bytes())
         .unwrap();
@@ -89,9 +89,10 @@ fn missing(need: &str) -> Option<&'static str> {
             has("/proc/filesystems", "overlay"),
             "the kernel has no overlay",
         ),
-        "probe" | "busybox" | "debian" => {
+        "probe" | "busybox" | "debian" | "engines" => {
             (super::fixture(need).is_dir(), "run rootfs-fixtures/build")
         }
+        "every_capability" => (has_every_capability(), "some are not this root's"),
         "told_exits" => (
             is_linux(6, 15),
             "before Linux 6.15 only a parent learns how a process ended",
@@ -120,6 +121,13 @@ fn missing(need: &str) -> Option<&'static str> {
 fn in_jail() -> bool {
     let read_only = statvfs("/").is_ok_and(|root| root.flags().contains(FsFlags::ST_RDONLY));
     nix::unistd::geteuid().is_root() && env::var_os("BULKHEAD_JAIL").is_some() && read_only
+}
+
+fn has_every_capability() -> bool {
+    let last = fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap();
+    let all = (2_u64 << last.trim().parse::<u32>().unwrap()) - 1;
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    status.contains(&format!("CapBnd:\t{all:016x}\n"))
 }
 
 fn has_controller_mount(controller: &str) -> bool {
