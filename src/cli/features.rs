@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::arguments::Order;
 use super::usage::Count;
 use super::{Call, Command, context, output, program};
-use crate::spec::{options, seccomp};
+use crate::spec::{options, scheduling, seccomp};
 
 pub(super) const COMMAND: Command = Command {
     name: "features",
@@ -84,8 +84,8 @@ struct IntelRdt {
 
 #[derive(Serialize)]
 struct MemoryPolicy {
-    modes: [&'static str; 0],
-    flags: [&'static str; 0],
+    modes: [&'static str; 7],
+    flags: [&'static str; 3],
 }
 
 #[derive(Serialize)]
@@ -150,8 +150,8 @@ fn linux() -> Linux {
             monitoring: false,
         },
         memory_policy: MemoryPolicy {
-            modes: [],
-            flags: [],
+            modes: scheduling::memory_policy_modes(),
+            flags: scheduling::MEMORY_POLICY_FLAGS,
         },
         mount_extensions: MountExtensions {
             idmap: Enabled { enabled: true },

@@ -173,8 +173,7 @@ impl Creation {
                 if self.must_be_ready() {
                     self.launched()?.wait_for(gate, &self.draft.plan)?;
                 }
-                self.launched()?
-                    .set_rlimits(&self.draft.plan.birth.rlimits)?;
+                self.launched()?.grant(&self.draft.plan.birth.grants)?;
                 self.announce()?;
             }
         }
@@ -190,7 +189,7 @@ impl Creation {
         let plan = &draft.plan;
         draft.wishes.await_start
             || draft.listeners.pid_file.is_some()
-            || !plan.birth.rlimits.is_empty()
+            || !plan.birth.grants.is_empty()
             || plan.steps.iter().any(|step| matches!(step, Step::Hook(_)))
     }
 

@@ -144,8 +144,8 @@ impl Guest {
         if kill::process(&self.record)?.is_none() {
             return Err(STOPPED);
         }
-        let limited = launched.set_rlimits(&self.plan.birth.rlimits);
-        limited.map_err(Error::Join)?;
+        let granted = launched.grant(&self.plan.birth.grants);
+        granted.map_err(Error::Join)?;
         if let Some(score) = self.plan.birth.oom_score {
             launched.set_oom_score(score).map_err(Error::Join)?;
         }

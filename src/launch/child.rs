@@ -15,7 +15,7 @@ use crate::spec::units::InRoot;
 use crate::sys::courier::Courier;
 use crate::sys::path::{self, HERE, Resolve};
 use crate::sys::report::{NOTE, Report};
-use crate::sys::{alloc, channel, clone, exec, identity, mount, seccomp, signal};
+use crate::sys::{alloc, channel, clone, exec, identity, mount, schedule, seccomp, signal};
 
 /// What the child was given and what it has found so far.
 #[derive(Debug)]
@@ -141,6 +141,12 @@ impl<'a> Child<'a> {
                 ..
             } => {
                 identity::set_rlimit(0, *resource, *soft, *hard)?;
+            }
+            Step::Affinity(cpus) => schedule::set_affinity(0, cpus.words())?,
+            Step::Scheduler(scheduler) => schedule::set_scheduler(0, &scheduler.attributes)?,
+            Step::IoPriority(priority) => schedule::set_io_priority(0, priority.value)?,
+            Step::MemoryPolicy(policy) => {
+                schedule::set_memory_policy(policy.mode, policy.nodes.words())?;
             }
             Step::MakeWorkingDir(dir) => {
                 open_or_make(self.root(), dir.as_c_str(), Want::Dir, Resolve::InRoot)?;

@@ -138,8 +138,33 @@ pub fn words(step: &Step, fault: &Fault) -> String {
             }
             _ => format!("{mount}: {}", reason(cause)),
         },
-        _ => sentence(&subject(step), fault),
+        _ => match asked_by(step) {
+            Some((field, power)) => {
+                let told = sentence(&format!("{field}: {step}"), fault);
+                match cause {
+                    Errno::EPERM | Errno::EACCES if !power.is_empty() => {
+                        format!("{told}: it takes {power}")
+                    }
+                    _ => told,
+                }
+            }
+            None => sentence(&subject(step), fault),
+        },
     }
+}
+
+/// The field of config.json that a step comes from, where the step alone does not say it, and the power
+/// that it takes.
+fn asked_by(step: &Step) -> Option<(&'static str, &'static str)> {
+    Some(match step {
+        Step::OomScore(_) => ("process.oomScoreAdj", "CAP_SYS_RESOURCE"),
+        Step::Rlimit { .. } => ("process.rlimits", "CAP_SYS_RESOURCE"),
+        Step::Scheduler(scheduler) => ("process.scheduler", scheduler.needs()),
+        Step::IoPriority(_) => ("process.ioPriority", "CAP_SYS_NICE"),
+        Step::Affinity(_) => ("process.execCPUAffinity.final", ""),
+        Step::MemoryPolicy(_) => ("linux.memoryPolicy", ""),
+        _ => return None,
+    })
 }
 
 /// What a sentence about the step begins with. `start` is told these by the record, since the plan

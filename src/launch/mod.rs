@@ -38,6 +38,14 @@ pub enum Error {
     Prepare { act: &'static str, errno: Errno },
     #[error("set process.rlimits RLIMIT_{name}: {}", fault::reason(*.errno))]
     Rlimit { name: &'static str, errno: Errno },
+    #[error("process.execCPUAffinity.initial: run on the processors {cpus}: {}", fault::reason(*.errno))]
+    Affinity { cpus: String, errno: Errno },
+    #[error("process.{field}: {what}: {}", fault::reason(*.errno))]
+    Grant {
+        field: &'static str,
+        what: String,
+        errno: Errno,
+    },
     /// A step that did not succeed, in words.
     #[error("{0}")]
     Fault(String),

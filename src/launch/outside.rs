@@ -7,11 +7,11 @@ use nix::errno::Errno;
 use nix::unistd::Pid;
 
 use super::{Error, Launched};
-use crate::plan::Birth;
 use crate::plan::step::Kind;
+use crate::plan::{Birth, Grants};
 use crate::spec::container::{IdMaps, Rlimit, TimeOffsets, map_text};
 use crate::sys::path::{self, HERE, Resolve};
-use crate::sys::{clone, exec, identity};
+use crate::sys::{clone, exec, identity, schedule};
 
 /// What to go back to after the clone.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub(super) struct Lived {
     joined: Vec<(Kind, OwnedFd)>,
     /// Whether to become undumpable again.
     dumpable: bool,
+    /// On which processors.
+    affinity: Option<Vec<u64>>,
 }
 
 fn own(path: &std::ffi::CStr) -> Result<OwnedFd, Errno> {
@@ -57,6 +59,14 @@ pub(super) fn enter(birth: &Birth) -> Result<Lived, Error> {
         let own = own(own_path(join.kind)).map_err(fault)?;
         lived.joined.push((join.kind, own));
         clone::join(join.namespace.as_fd(), join.kind.bit()).map_err(fault)?;
+    }
+    if let Some(cpus) = &birth.affinity {
+        let fault = |errno| Error::Affinity {
+            cpus: cpus.to_string(),
+            errno,
+        };
+        lived.affinity = Some(schedule::affinity().map_err(fault)?);
+        schedule::set_affinity(0, cpus.words()).map_err(fault)?;
     }
     if let Some(clocks) = &birth.clocks {
         let fault = |errno| Error::Prepare {
@@ -103,6 +113,12 @@ pub(super) fn leave(lived: Lived) -> Result<(), Error> {
             errno,
         })?;
     }
+    if let Some(cpus) = lived.affinity {
+        schedule::set_affinity(0, &cpus).map_err(|errno| Error::Prepare {
+            act: "go back to the own processors",
+            errno,
+        })?;
+    }
     if lived.dumpable {
         identity::set_undumpable().map_err(|errno| Error::Prepare {
             act: "become undumpable",
@@ -136,8 +152,26 @@ impl Launched {
             .map_err(fault("write linux.gidMappings"))
     }
 
-    /// Sets what `Birth::rlimits` names.
-    pub fn set_rlimits(&self, limits: &[Rlimit]) -> Result<(), Error> {
+    /// Gives what `Birth::grants` names.
+    pub fn grant(&self, grants: &Grants) -> Result<(), Error> {
+        self.set_rlimits(&grants.rlimits)?;
+        let pid = self.pid.as_raw();
+        let fault = |field, what: &dyn ToString| {
+            let what = what.to_string();
+            move |errno| Error::Grant { field, what, errno }
+        };
+        if let Some(scheduler) = &grants.scheduler {
+            schedule::set_scheduler(pid, &scheduler.attributes)
+                .map_err(fault("scheduler", scheduler))?;
+        }
+        if let Some(priority) = &grants.io_priority {
+            schedule::set_io_priority(pid, priority.value)
+                .map_err(fault("ioPriority", priority))?;
+        }
+        Ok(())
+    }
+
+    fn set_rlimits(&self, limits: &[Rlimit]) -> Result<(), Error> {
         limits.iter().try_for_each(|limit| {
             let pid = self.pid.as_raw();
             identity::set_rlimit(pid, limit.resource, limit.soft, limit.hard).map_err(|errno| {

@@ -8,6 +8,7 @@ use super::host::Host;
 use super::step::{Enter, Join, Kind, Step};
 use super::{Birth, Error, Part, Plan, Planner, Wishes};
 use crate::spec::Container;
+use crate::spec::scheduling::Affinity;
 
 /// The container, as it lives.
 #[derive(Debug)]
@@ -69,6 +70,11 @@ impl Planner<'_> {
         self.oom_score();
         if target.has_doors {
             self.push(Step::JoinGroups);
+        }
+        if let Some(process) = &self.container.process {
+            let Affinity { initial, last } = process.exec_affinity.clone();
+            self.birth.affinity = initial;
+            self.steps.extend(last.map(Step::Affinity));
         }
         // A pid namespace holds for children only: the runtime goes there for the clone.
         if target.has(Kind::Pid) {

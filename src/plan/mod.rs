@@ -23,7 +23,9 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 
 use crate::spec::Container;
-use crate::spec::container::{IdMaps, Namespace, TimeOffsets};
+use crate::spec::container::{IdMaps, Namespace, Rlimit, TimeOffsets};
+use crate::spec::numbers::Numbers;
+use crate::spec::scheduling::{IoPriority, Scheduler};
 use crate::spec::units::Id;
 use crate::sys::reason;
 
@@ -49,14 +51,31 @@ pub struct Birth {
     pub clocks: Option<TimeOffsets>,
     /// Written by the runtime from outside.
     pub id_maps: Option<IdMaps>,
-    /// Set by the runtime, when the child is done with all but its program.
-    pub rlimits: Vec<crate::spec::container::Rlimit>,
+    /// Given by the runtime, when the child is done with all but its program.
+    pub grants: Grants,
+    /// Where the runtime runs for the moment of the clone.
+    pub affinity: Option<Numbers>,
     /// What else the runtime does, in words: groups, limits and its own hooks.
     pub outside: Vec<String>,
     /// Written by the runtime, where the child in its user namespace may not.
     pub oom_score: Option<i32>,
     /// The user outside who gets the container's v2 group, to make groups below it.
     pub group_owner: Option<u32>,
+}
+
+/// What takes the power of the host's root, and is set from outside where the child in its user
+/// namespace has not got it.
+#[derive(Debug, Default)]
+pub struct Grants {
+    pub rlimits: Vec<Rlimit>,
+    pub scheduler: Option<Scheduler>,
+    pub io_priority: Option<IoPriority>,
+}
+
+impl Grants {
+    pub fn is_empty(&self) -> bool {
+        self.rlimits.is_empty() && self.scheduler.is_none() && self.io_priority.is_none()
+    }
 }
 
 /// What the caller of the runtime asked for, beside the document.

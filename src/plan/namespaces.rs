@@ -213,6 +213,11 @@ impl Birth {
             }
             lines.push(line);
         }
+        lines.extend(
+            self.affinity
+                .iter()
+                .map(|cpus| format!("be on the processors {cpus} for the clone")),
+        );
         let new: Vec<_> = super::step::kinds(self.namespaces).collect();
         lines.push(match new.len() {
             0 => "clone".to_string(),
@@ -231,11 +236,15 @@ impl Birth {
         if let Some(score) = self.oom_score {
             lines.push(format!("set the OOM score adjustment to {score}"));
         }
+        let grants = &self.grants;
         lines.extend(
-            self.rlimits
+            grants
+                .rlimits
                 .iter()
                 .map(|l| super::words::rlimit(l.name, l.soft, l.hard)),
         );
+        lines.extend(grants.scheduler.iter().map(ToString::to_string));
+        lines.extend(grants.io_priority.iter().map(ToString::to_string));
         lines.extend(self.outside.iter().cloned());
         lines.extend(
             self.group_owner

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 
 use super::step::{Candidates, Gate, Hook, Step, Terminal};
 use super::words::Names;
-use super::{Ending, Error, Part, Planner, home, seccomp};
+use super::{Ending, Error, Grants, Part, Planner, home, seccomp};
 use crate::spec::container::{Namespace, Personality, Process};
 use crate::sys::exec::Words;
 use crate::sys::identity::CapabilitySets;
@@ -80,7 +80,10 @@ impl Planner<'_> {
             self.push(Step::OwnPipes { uid: user.uid });
         }
         self.push(Step::CloseFrom(3 + self.wishes.preserve_fds));
-        self.rlimits(process);
+        self.rights(process);
+        if let Some(policy) = &self.container.memory_policy {
+            self.push(Step::MemoryPolicy(policy.clone()));
+        }
         self.become_user(process, filter.is_some() && !process.no_new_privileges);
 
         // Changing the user has cleared the parent death signal (prctl(2)). A child on its own hears
@@ -108,11 +111,15 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The host's root in a user namespace of its own cannot raise a hard limit there: the runtime
-    /// does it from outside (prlimit(2)).
-    fn rlimits(&mut self, process: &Process) {
-        if self.container.namespaces.user == Namespace::New && self.host.uid == 0 {
-            self.birth.rlimits.clone_from(&process.rlimits);
+    /// In a user namespace nobody can raise a hard limit, or get ahead of others: the host's root does it
+    /// from outside (prlimit(2), sched_setattr(2), ioprio_set(2)). Without one, while the child is root.
+    fn rights(&mut self, process: &Process) {
+        if self.has_user_namespace() && self.host.uid == 0 {
+            self.birth.grants = Grants {
+                rlimits: process.rlimits.clone(),
+                scheduler: process.scheduler.clone(),
+                io_priority: process.io_priority,
+            };
             return;
         }
         self.steps
@@ -122,6 +129,9 @@ impl Planner<'_> {
                 soft: limit.soft,
                 hard: limit.hard,
             }));
+        self.steps
+            .extend(process.scheduler.clone().map(Step::Scheduler));
+        self.steps.extend(process.io_priority.map(Step::IoPriority));
     }
 
     /// From root to the user of the program, with its rights and in its directory.

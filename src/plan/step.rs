@@ -8,6 +8,8 @@ use std::time::Duration;
 use super::seccomp::Program;
 use crate::spec::container::NodeKind;
 use crate::spec::mounts::{Attributes, FsOption};
+use crate::spec::numbers::Numbers;
+use crate::spec::scheduling::{IoPriority, MemoryPolicy, Scheduler};
 use crate::spec::units::InRoot;
 use crate::sys::exec::Words;
 use crate::sys::identity::CapabilitySets;
@@ -85,6 +87,11 @@ pub enum Step {
         soft: u64,
         hard: u64,
     },
+    /// Of these processors; `EINVAL` where none of them is there.
+    Affinity(Numbers),
+    Scheduler(Scheduler),
+    IoPriority(IoPriority),
+    MemoryPolicy(MemoryPolicy),
     MakeWorkingDir(InRoot),
     Terminal(Terminal),
     /// Give pipes on stdin, stdout and stderr to the container's user.

@@ -6,6 +6,7 @@ use std::fmt::{self, Display};
 use super::step::{Gate, Mount, Node, Remount, Source, Step, kinds};
 use crate::spec::container::NodeKind;
 use crate::spec::mounts::{Attributes, FsOption};
+use crate::spec::scheduling::{IoPriority, MemoryPolicy, Scheduler};
 
 fn show(text: &CStr) -> impl Display + '_ {
     String::from_utf8_lossy(text.to_bytes())
@@ -87,6 +88,10 @@ impl Display for Step {
             Self::Rlimit {
                 name, soft, hard, ..
             } => f.write_str(&rlimit(name, *soft, *hard)),
+            Self::Affinity(cpus) => write!(f, "run on the processors {cpus}"),
+            Self::Scheduler(scheduler) => scheduler.fmt(f),
+            Self::IoPriority(priority) => priority.fmt(f),
+            Self::MemoryPolicy(policy) => policy.fmt(f),
             Self::MakeWorkingDir(path) => write!(f, "make the directory {path}"),
             Self::Terminal(terminal) => {
                 f.write_str("make a terminal")?;
@@ -140,6 +145,38 @@ impl Display for Step {
                     .iter()
                     .try_for_each(|word| write!(f, " {}", show(word)))
             }
+        }
+    }
+}
+
+impl Display for Scheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = &self.attributes;
+        write!(f, "set the scheduler {}", self.policy)?;
+        match (of.priority, of.runtime) {
+            (0, 0) => write!(f, " (nice {})", of.nice),
+            (0, runtime) => {
+                let (deadline, period) = (of.deadline, of.period);
+                write!(f, " ({runtime} ns by {deadline} ns every {period} ns)")
+            }
+            (priority, _) => write!(f, " (priority {priority})"),
+        }
+    }
+}
+
+impl Display for IoPriority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (class, priority) = (self.class, self.priority);
+        write!(f, "set the I/O priority {class} {priority}")
+    }
+}
+
+impl Display for MemoryPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "set the memory policy {}", self.name)?;
+        match self.nodes.is_empty() {
+            true => Ok(()),
+            false => write!(f, " of the nodes {}", self.nodes),
         }
     }
 }

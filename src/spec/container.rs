@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::limits::{GroupPath, Limits};
 use super::mounts::{Mount, Propagation};
+use super::scheduling::{Affinity, IoPriority, MemoryPolicy, Scheduler};
 use super::seccomp::Profile;
 use super::units::{AbsPath, InRoot};
 use crate::sys::terminal::Size;
@@ -32,6 +33,7 @@ pub struct Container {
     pub masked_paths: Vec<InRoot>,
     pub readonly_paths: Vec<InRoot>,
     pub personality: Option<Personality>,
+    pub memory_policy: Option<MemoryPolicy>,
     pub seccomp: Option<Profile>,
     pub group_path: GroupPath,
     pub limits: Limits,
@@ -61,6 +63,10 @@ pub struct Process {
     pub rlimits: Vec<Rlimit>,
     pub no_new_privileges: bool,
     pub oom_score_adj: Option<i32>,
+    pub scheduler: Option<Scheduler>,
+    pub io_priority: Option<IoPriority>,
+    /// Heeded where it joins a container.
+    pub exec_affinity: Affinity,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -114,8 +114,8 @@ pub(super) struct Process {
     pub apparmor_profile: Option<String>,
     pub oom_score_adj: Option<i64>,
     pub selinux_label: Option<String>,
-    pub io_priority: Option<Object<oci::LinuxIOPriority>>,
-    pub scheduler: Option<Object<oci::Scheduler>>,
+    pub io_priority: Option<Object<IoPriority>>,
+    pub scheduler: Option<Object<Scheduler>>,
     #[serde(rename = "execCPUAffinity")]
     pub exec_cpu_affinity: Option<Object<Affinity>>,
 }
@@ -153,6 +153,43 @@ pub(super) struct Rlimit {
     pub kind: oci::PosixRlimitType,
     pub soft: u64,
     pub hard: u64,
+}
+
+/// `oci_spec` has other names for two of the flags.
+#[derive(Debug, Deserialize)]
+pub(super) struct Scheduler {
+    pub policy: oci::LinuxSchedulerPolicy,
+    pub nice: Option<i32>,
+    pub priority: Option<i32>,
+    pub flags: List<SchedulerFlag>,
+    pub runtime: Option<u64>,
+    pub deadline: Option<u64>,
+    pub period: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) enum SchedulerFlag {
+    #[serde(rename = "SCHED_FLAG_RESET_ON_FORK")]
+    ResetOnFork,
+    #[serde(rename = "SCHED_FLAG_RECLAIM")]
+    Reclaim,
+    #[serde(rename = "SCHED_FLAG_DL_OVERRUN")]
+    DlOverrun,
+    #[serde(rename = "SCHED_FLAG_KEEP_POLICY")]
+    KeepPolicy,
+    #[serde(rename = "SCHED_FLAG_KEEP_PARAMS")]
+    KeepParams,
+    #[serde(rename = "SCHED_FLAG_UTIL_CLAMP_MIN")]
+    UtilClampMin,
+    #[serde(rename = "SCHED_FLAG_UTIL_CLAMP_MAX")]
+    UtilClampMax,
+}
+
+/// The class is required by the schema; `oci_spec` has a default for it.
+#[derive(Debug, Deserialize)]
+pub(super) struct IoPriority {
+    pub class: oci::IOPriorityClass,
+    pub priority: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -13,9 +13,11 @@ pub mod limits;
 mod locate;
 pub mod mounts;
 mod namespaces;
+pub mod numbers;
 pub mod options;
 mod process;
 mod resources;
+pub mod scheduling;
 pub mod seccomp;
 pub mod unit;
 pub mod units;
@@ -119,6 +121,7 @@ fn convert(document: Document, bundle: &Path) -> Result<Container, Error> {
     let resources = linux.resources.map(Object::members);
     let no_pids = NoPids::of_version(&oci_version);
     let personality = linux.personality.as_deref();
+    let memory_policy = linux.memory_policy.as_deref();
 
     // What the other parts are checked against.
     let namespaces = namespaces::convert(linux.namespaces, at.key("namespaces"))?;
@@ -130,12 +133,21 @@ fn convert(document: Document, bundle: &Path) -> Result<Container, Error> {
         user: &namespaces.user,
         id_maps: &id_maps,
     };
+    let process = process
+        .map(|process| process::convert(process, &id_maps, At::Top.key("process")))
+        .transpose()?;
+    let hooks = hooks::convert(hooks)?;
+    let scheduler = process
+        .as_ref()
+        .and_then(|process| process.scheduler.as_ref());
+    if let Some(scheduler) = scheduler.filter(|_| !hooks.start_container.is_empty()) {
+        scheduling::check_hooks(scheduler, At::Top.key("process").key("scheduler"))?;
+    }
+
     Ok(Container {
         oci_version,
         root: convert_root(root, linux.rootfs_propagation, bundle)?,
-        process: process
-            .map(|process| process::convert(process, &id_maps, At::Top.key("process")))
-            .transpose()?,
+        process,
         hostname: namespaces::convert_name(document.hostname, "hostname", &namespaces)?,
         domainname: namespaces::convert_name(document.domainname, "domainname", &namespaces)?,
         mounts: mounts::convert(document.mounts, around)?,
@@ -149,10 +161,13 @@ fn convert(document: Document, bundle: &Path) -> Result<Container, Error> {
         masked_paths: kernel::convert_paths(linux.masked_paths, at.key("maskedPaths"))?,
         readonly_paths: kernel::convert_paths(linux.readonly_paths, at.key("readonlyPaths"))?,
         personality: kernel::convert_personality(personality, at.key("personality"))?,
+        memory_policy: memory_policy
+            .map(|policy| scheduling::convert_memory_policy(policy, at.key("memoryPolicy")))
+            .transpose()?,
         seccomp: convert_seccomp(linux.seccomp)?,
         group_path: resources::convert_path(linux.cgroups_path, at.key("cgroupsPath"))?,
         limits: resources::convert(resources, no_pids, at.key("resources"))?,
-        hooks: hooks::convert(hooks)?,
+        hooks,
         annotations: convert_annotations(document.annotations)?,
         namespaces,
         id_maps,
@@ -214,9 +229,7 @@ fn refuse_unsupported(linux: &Linux, at: At<'_>) -> Result<(), Error> {
             .as_ref()
             .is_some_and(|map| !map.is_empty()),
     )?;
-    at.key("intelRdt").refuse_if(linux.intel_rdt.is_some())?;
-    at.key("memoryPolicy")
-        .refuse_if(linux.memory_policy.is_some())
+    at.key("intelRdt").refuse_if(linux.intel_rdt.is_some())
 }
 
 fn convert_root(

@@ -9,6 +9,7 @@ use oci_spec::runtime::PosixRlimitType as Kind;
 use super::container::{Capabilities, IdMap, IdMaps, Process, Rlimit, Terminal, User};
 use super::document::{self, List, Objects};
 use super::error::{At, Error};
+use super::scheduling;
 use super::units::AbsPath;
 use crate::sys::terminal::Size;
 
@@ -19,6 +20,8 @@ pub(super) fn convert(
 ) -> Result<Process, Error> {
     refuse_unsupported(&process, at)?;
 
+    let (scheduler, io_priority) = (process.scheduler.as_deref(), process.io_priority.as_deref());
+    let affinity = process.exec_cpu_affinity.as_deref();
     let capabilities = process.capabilities.map(document::Object::members);
     let oom_score_adj = convert_score(process.oom_score_adj, at.key("oomScoreAdj"))?;
     let user = process.user.map(document::Object::members);
@@ -39,22 +42,23 @@ pub(super) fn convert(
         rlimits: convert_rlimits(process.rlimits, at.key("rlimits"))?,
         no_new_privileges: process.no_new_privileges.unwrap_or(false),
         oom_score_adj,
+        scheduler: scheduler
+            .map(|scheduler| scheduling::convert_scheduler(scheduler, at.key("scheduler")))
+            .transpose()?,
+        io_priority: io_priority
+            .map(|priority| scheduling::convert_io_priority(priority, at.key("ioPriority")))
+            .transpose()?,
+        exec_affinity: scheduling::convert_affinity(affinity, at.key("execCPUAffinity"))?,
     })
 }
 
 fn refuse_unsupported(process: &document::Process, at: At<'_>) -> Result<(), Error> {
     let is_set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-    let affinity = process.exec_cpu_affinity.as_ref();
 
     at.key("apparmorProfile")
         .refuse_if(is_set(&process.apparmor_profile))?;
     at.key("selinuxLabel")
-        .refuse_if(is_set(&process.selinux_label))?;
-    at.key("scheduler").refuse_if(process.scheduler.is_some())?;
-    at.key("ioPriority")
-        .refuse_if(process.io_priority.is_some())?;
-    at.key("execCPUAffinity")
-        .refuse_if(affinity.is_some_and(|cpus| is_set(&cpus.initial) || is_set(&cpus.last)))
+        .refuse_if(is_set(&process.selinux_label))
 }
 
 /// A size of nothing is none.

@@ -10,6 +10,7 @@ mod namespaces;
 mod process;
 mod resources;
 mod robustness;
+mod scheduling;
 mod seccomp;
 
 use std::path::Path;
@@ -282,13 +283,8 @@ fn a_part_that_is_to_come_is_refused_by_its_path() {
     for (path, json) in [
         ("process.apparmorProfile", "\"p\""),
         ("process.selinuxLabel", "\"l\""),
-        ("process.scheduler", r#"{"policy": "SCHED_IDLE"}"#),
-        ("process.ioPriority", r#"{"class": "IOPRIO_CLASS_BE"}"#),
-        ("process.execCPUAffinity", r#"{"initial": "0"}"#),
-        ("process.execCPUAffinity", r#"{"final": "0"}"#),
         ("linux.mountLabel", "\"l\""),
         ("linux.intelRdt", r#"{"closID": "a"}"#),
-        ("linux.memoryPolicy", r#"{"mode": "MPOL_LOCAL"}"#),
         ("linux.netDevices", r#"{"eth0": {}}"#),
         ("vm", r#"{"hypervisor": {"path": "/x"}}"#),
         ("windows", r#"{"layerFolders": []}"#),

@@ -18,6 +18,7 @@ pub mod path;
 pub mod poll;
 pub mod process;
 pub mod report;
+pub mod schedule;
 pub mod seccomp;
 pub mod signal;
 pub mod terminal;

@@ -110,6 +110,14 @@ fn missing(need: &str) -> Option<&'static str> {
             ) && exists("/sys/kernel/mm/hugepages/hugepages-2048kB"),
             "no huge page of 2 MiB is free",
         ),
+        "numa" => (
+            exists("/proc/self/numa_maps"),
+            "the kernel knows no nodes of memory",
+        ),
+        "realtime" => (
+            !exists("/sys/fs/cgroup/cpu/cpu.rt_runtime_us"),
+            "real time is counted by group here, and the jail's has none",
+        ),
         "iptables" => (runs("iptables"), "not installed"),
         "runc" => (runs("runc"), "not installed"),
         unknown => panic!("no need is named {unknown}"),

@@ -121,6 +121,19 @@ pub fn affinity() -> Vec<usize> {
         .collect()
 }
 
+/// sched_getattr(2): policy, flags, nice, priority; runtime, deadline, period.
+pub fn scheduler() -> io::Result<([i64; 4], [u64; 3])> {
+    let mut words = [0u64; 6]; // struct sched_attr of 48 bytes
+    // SAFETY: `words` is as long as is said, and outlives the call.
+    result(unsafe { libc::syscall(libc::SYS_sched_getattr, 0, words.as_mut_ptr(), 48, 0) })?;
+    let [head, flags, nice, times @ ..] = words;
+    let halves = |word: u64| (i64::from(word as u32 as i32), (word >> 32) as i64);
+    Ok((
+        [halves(head).1, flags as i64, halves(nice).0, halves(nice).1],
+        times,
+    ))
+}
+
 pub fn mount(source: &str, target: &str, kind: &str, flags: u64) -> io::Result<i64> {
     let (source, target) = (CString::new(source)?, CString::new(target)?);
     let kind = CString::new(kind)?;

@@ -70,6 +70,8 @@ const CAPABILITIES: [&str; 41] = [
     "CHECKPOINT_RESTORE",
 ];
 
+const IOPRIO_WHO_PROCESS: i64 = 1;
+
 /// What cannot be told (no /proc, a call refused) is null.
 pub fn everything() -> Value {
     let (users, groups) = memory::identity();
@@ -106,6 +108,8 @@ pub fn everything() -> Value {
         "oom_score_adj": file("/proc/self/oom_score_adj").and_then(|n| n.parse::<i32>().ok()),
         "personality": calls::call(libc::SYS_personality, &[0xffff_ffff]).ok(),
         "affinity": memory::affinity(),
+        "scheduler": memory::scheduler().ok(),
+        "io_priority": calls::call(libc::SYS_ioprio_get, &[IOPRIO_WHO_PROCESS, 0]).ok(),
         "nice": calls::call(libc::SYS_getpriority, &[]).ok().map(|raw| 20 - raw),
         "session_keyring": session_keyring(),
         "hostname": hostname,
