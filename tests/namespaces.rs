@@ -171,17 +171,40 @@ fn in_a_joined_user_namespace_the_other_namespaces_are_new() {
 }
 
 #[test]
-fn a_new_pid_namespace_in_a_joined_user_namespace_is_refused() {
+fn in_a_joined_user_namespace_all_the_others_may_be_new() {
     needs!(root, probe);
     let other = with_user_namespace(&["sleep", "60"]);
     other.create().succeeded();
-    let path = format!("/proc/{}/ns/user", other.state()["pid"]);
-    let mut bundle = Bundle::probe(&[]);
-    list(
-        &mut bundle,
-        &[("mount", None), ("pid", None), ("user", Some(path))],
-    );
-    bundle.run().failed_with("not supported yet");
+    let pid = other.state()["pid"].to_string();
+    let path = format!("/proc/{pid}/ns/user");
+    let mut bundle = with_user_namespace(&[]);
+    let wanted = KINDS.map(|(kind, _)| (kind, (kind == "user").then(|| path.clone())));
+    list(&mut bundle, &wanted);
+    let report = bundle.run().succeeded().answer();
+    for (kind, name) in KINDS {
+        let found = report["namespaces"][name].as_u64().unwrap();
+        assert_eq!(found == inode(&pid, name), kind == "user", "{kind}");
+        assert_ne!(found, inode("self", name), "{kind}");
+    }
+    assert_eq!(report["pid"], 1);
+
+    // The process is the caller's own child as ever: its exit code comes back, detached or not.
+    bundle.args(&["/probe", "exit", "7"]);
+    assert_eq!(bundle.run().code, 7);
+    bundle.args(&["/probe", "sleep", "60"]);
+    bundle.call(&["run", "-d", &bundle.id]).succeeded();
+    let parent = |pid: &Value| {
+        let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = text.lines().find_map(|l| l.strip_prefix("PPid:"));
+        line.unwrap().trim().to_owned()
+    };
+    let state = bundle.state();
+    let monitor = fs::read_to_string(format!("/proc/{}/cmdline", parent(&state["pid"])));
+    assert!(monitor.unwrap().contains("run"), "{state}");
+    bundle.kill("KILL").succeeded();
+    bundle.wait_for_status("stopped");
+    let told = bundle.call(&["wait", &bundle.id]).succeeded();
+    assert_eq!(told.stdout, "137\n");
 }
 
 #[test]

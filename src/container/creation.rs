@@ -153,13 +153,18 @@ impl Creation {
 
     /// Does what the child waits for at `gate`, ahead of its coming where that is all the same.
     fn attend(&mut self, gate: Gate) -> Result<(), Error> {
-        let launched = self.launched()?;
         match gate {
             Gate::Grouped => {
-                let pid = launched.pid;
+                let pid = self.launched()?.pid;
                 self.make_group(Some(pid))?;
             }
+            Gate::Adopted => {
+                if let Some(launched) = &mut self.launched {
+                    launched.adopt(&self.draft.plan)?;
+                }
+            }
             Gate::Mapped => {
+                let launched = self.launched()?;
                 launched.map_ids(&self.draft.container.id_maps)?;
                 if let Some(score) = self.draft.plan.birth.oom_score {
                     launched.set_oom_score(score)?;

@@ -127,8 +127,8 @@ impl Guest {
             console: theirs.as_ref().map(OwnedFd::as_fd),
             lock: None,
         };
-        let launched = launch::launch(&self.plan, &equipment).map_err(Error::Join)?;
-        if let Err(e) = self.begin(&launched, options) {
+        let mut launched = launch::launch(&self.plan, &equipment).map_err(Error::Join)?;
+        if let Err(e) = self.begin(&mut launched, options) {
             launched.kill();
             return Err(e);
         }
@@ -136,8 +136,12 @@ impl Guest {
         Ok((launched, ours))
     }
 
-    /// From the last gate to the program.
-    fn begin(&self, launched: &Launched, options: &ExecOptions) -> Result<(), Error> {
+    /// From the first gate to the program.
+    fn begin(&self, launched: &mut Launched, options: &ExecOptions) -> Result<(), Error> {
+        if self.plan.gates().any(|gate| gate == Gate::Adopted) {
+            launched.adopt(&self.plan).map_err(Error::Join)?;
+            launched.open_gate();
+        }
         let reached = launched.wait_for(Gate::Recorded, &self.plan);
         reached.map_err(Error::Join)?;
         // It is in the group by now: whoever deletes the container from here on kills it as well.
@@ -146,9 +150,6 @@ impl Guest {
         }
         let granted = launched.grant(&self.plan.birth.grants);
         granted.map_err(Error::Join)?;
-        if let Some(score) = self.plan.birth.oom_score {
-            launched.set_oom_score(score).map_err(Error::Join)?;
-        }
         let listeners = Listeners {
             pid_file: options.pid_file.clone(),
             pidfd_socket: options.pidfd_socket.clone(),
@@ -171,6 +172,10 @@ impl Guest {
 }
 
 const STOPPED: Error = Error::State("cannot exec in a stopped container");
+
+const PROTECTED: Error = Error::State(
+    "cannot exec in a container of another user, nor without root's rights before it is started",
+);
 
 /// The first process of a container that can take a guest.
 fn living(cx: &Context, record: &Record, ignore_paused: bool) -> Result<OwnedFd, Error> {
@@ -199,6 +204,8 @@ fn foreign_namespaces(pid: Pid) -> Result<u64, Error> {
             match std::fs::metadata(format!("/proc/{process}/ns/{name}")) {
                 Ok(about) => Ok(Some((about.dev(), about.ino()))),
                 Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+                // Until it runs its program, only the host's root may look into it.
+                Err(e) if e.kind() == ErrorKind::PermissionDenied => Err(PROTECTED),
                 Err(e) => Err(call("look at the container's namespaces")(errno(&e))),
             }
         };

@@ -108,6 +108,12 @@ impl<'a> Child<'a> {
                 }
             }
             Step::Unshare(kinds) => clone::unshare(*kinds)?,
+            Step::HandOver(namespaces) => {
+                if let Some(pid) = clone::clone_sibling(*namespaces)? {
+                    self.report.hand_over(pid);
+                    clone::end(0)
+                }
+            }
             Step::NewSession => identity::new_session()?,
             Step::NewKeyring(name) => new_keyring(name)?,
             Step::Propagate(flags) => mount::set_propagation(c"/", *flags)?,

@@ -177,6 +177,19 @@ impl Launched {
         })
     }
 
+    /// Takes the process that the first has handed over to in its place. It is a child of ours, and stays
+    /// until we reap it: the number is its own.
+    pub fn adopt(&mut self, plan: &Plan) -> Result<(), Error> {
+        let ended = signal::wait(self.pidfd.as_fd(), true).unwrap_or(None);
+        let Some(pid) = self.report.successor() else {
+            return judge(&self.report.read(), ended, |fault| describe(plan, fault));
+        };
+        let pidfd = signal::open_process(pid);
+        self.pidfd = pidfd.map_err(prepare("open the container's process"))?;
+        self.pid = pid;
+        Ok(())
+    }
+
     /// Waits until the child has come to `gate`. One that falls silent before has a fault to tell.
     pub fn wait_for(&self, gate: Gate, plan: &Plan) -> Result<(), Error> {
         loop {

@@ -44,9 +44,8 @@ fn own_path(kind: Kind) -> &'static std::ffi::CStr {
 /// Chooses the namespaces that the next child is born in and does not make.
 pub(super) fn enter(birth: &Birth) -> Result<Lived, Error> {
     let mut lived = Lived::default();
-    // The files in /proc of a process that is not dumpable are root's, and who is not root could not
-    // write its maps. A child is born as its parent is.
-    if birth.id_maps.is_some() && !nix::unistd::geteuid().is_root() {
+    // A child is born as its parent is.
+    if birth.dumpable {
         identity::set_dumpable().map_err(|errno| Error::Prepare {
             act: "become dumpable",
             errno,

@@ -64,10 +64,14 @@ pub fn join(
 impl Planner<'_> {
     fn enter(&mut self, target: &Target) -> Result<(), Error> {
         self.push(Step::DieWithRuntime);
+        let score = self.container.process.as_ref();
+        if let Some(score) = score.and_then(|process| process.oom_score_adj) {
+            self.birth.dumpable = self.host.uid != 0;
+            self.own_oom_score(score);
+        }
         // From the first moment among them nobody in the container may look into the process: what it
         // has open is the host's (CVE-2016-9962).
         self.push(Step::BecomeUndumpable);
-        self.oom_score();
         if target.has_doors {
             self.push(Step::JoinGroups);
         }
@@ -76,7 +80,18 @@ impl Planner<'_> {
             self.birth.affinity = initial;
             self.steps.extend(last.map(Step::Affinity));
         }
-        // A pid namespace holds for children only: the runtime goes there for the clone.
+        let (user, pid) = (Kind::User.bit(), Kind::Pid.bit());
+        // Who is not root has to enter the user namespace first (setns(2)), and the pid namespace, which
+        // holds for children only, from there. The host's root may enter what belongs to any user
+        // namespace, but not once it has entered one itself: it goes to the pid namespace for the clone.
+        if self.host.uid != 0 && target.has(Kind::User) {
+            self.enter_namespaces(target, target.namespaces)?;
+            if target.has(Kind::Pid) {
+                self.hand_over(0);
+            }
+            self.become_root();
+            return Ok(());
+        }
         if target.has(Kind::Pid) {
             self.birth.joins.push(Join {
                 namespace: target.process()?,
@@ -84,23 +99,22 @@ impl Planner<'_> {
                 path: c"of the container".into(),
             });
         }
-        let (user, pid) = (Kind::User.bit(), Kind::Pid.bit());
-        let others = target.namespaces & !user & !pid;
-        // The host's root may enter what belongs to any user namespace, but not once it has entered one
-        // itself; who is not root has to enter it first (setns(2)).
-        let order = match self.host.uid {
-            0 => [others, target.namespaces & user],
-            _ => [(others | user) & target.namespaces, 0],
-        };
-        for namespaces in order.into_iter().filter(|bits| *bits != 0) {
+        self.enter_namespaces(target, target.namespaces & !user & !pid)?;
+        if target.has(Kind::User) {
+            self.enter_namespaces(target, user)?;
+            self.become_root();
+        }
+        Ok(())
+    }
+
+    /// All at once; of none nothing.
+    fn enter_namespaces(&mut self, target: &Target, namespaces: u64) -> Result<(), Error> {
+        if namespaces != 0 {
             let process = target.process()?;
             self.push(Step::Enter(Enter {
                 process,
                 namespaces,
             }));
-        }
-        if target.has(Kind::User) {
-            self.become_root();
         }
         Ok(())
     }

@@ -51,6 +51,9 @@ pub struct Birth {
     pub clocks: Option<TimeOffsets>,
     /// Written by the runtime from outside.
     pub id_maps: Option<IdMaps>,
+    /// The files in /proc of a process that is not dumpable are root's: who is not root could not write
+    /// its maps, nor it its own score.
+    pub dumpable: bool,
     /// Given by the runtime, when the child is done with all but its program.
     pub grants: Grants,
     /// Where the runtime runs for the moment of the clone.
@@ -142,10 +145,6 @@ pub enum Error {
     },
     #[error("linux.namespaces: the mount namespace to join is the runtime's own")]
     OwnMountNamespace,
-    #[error(
-        "linux.namespaces: a new pid namespace in a joined user namespace is not supported yet"
-    )]
-    PidInJoinedUser,
 }
 
 /// Makes the plan of a container's first process.

@@ -42,11 +42,18 @@ impl Planner<'_> {
         }
         if all.user == Namespace::New {
             self.birth.id_maps = Some(self.container.id_maps.clone());
+            self.birth.dumpable = self.host.uid != 0;
             self.push(Step::Gate(Gate::Mapped));
             if self.host.uid != 0 {
                 self.push(Step::BecomeUndumpable);
             }
             self.become_root();
+        }
+        // In a joined user namespace.
+        let pid = unshare & Kind::Pid.bit();
+        if pid != 0 {
+            self.hand_over(pid);
+            unshare &= !pid;
         }
         if unshare != 0 {
             self.push(Step::Unshare(unshare));
@@ -83,7 +90,6 @@ impl Planner<'_> {
             }
             // Namespaces belong to the user namespace of who makes them: in a joined one they
             // are made after joining.
-            (Kind::Pid, Namespace::New) if joins_user => return Err(Error::PidInJoinedUser),
             (_, Namespace::New) if joins_user => return Ok(kind.bit()),
             (_, Namespace::New) => self.birth.namespaces |= kind.bit(),
         }
@@ -94,6 +100,12 @@ impl Planner<'_> {
     pub(super) fn become_root(&mut self) {
         self.push(Step::BecomeRoot);
         self.push(Step::DieWithRuntime);
+    }
+
+    pub(super) fn hand_over(&mut self, namespaces: u64) {
+        self.push(Step::HandOver(namespaces));
+        self.push(Step::DieWithRuntime);
+        self.push(Step::Gate(Gate::Adopted));
     }
 
     fn cgroup_namespace(&mut self, namespace: &Namespace) -> Result<(), Error> {
@@ -130,9 +142,13 @@ impl Planner<'_> {
             // Root of a namespace of its own from the first: the file in /proc is the host's root's.
             self.birth.oom_score = Some(score);
         } else {
-            let text = CString::new(score.to_string()).expect("digits hold no NUL");
-            self.push(Step::OomScore(text));
+            self.own_oom_score(score);
         }
+    }
+
+    pub(super) fn own_oom_score(&mut self, score: i32) {
+        let text = CString::new(score.to_string()).expect("digits hold no NUL");
+        self.push(Step::OomScore(text));
     }
 }
 

@@ -37,6 +37,9 @@ pub enum Step {
     JoinGroups,
     /// `CLONE_NEW*` bits of namespaces that clone could not make.
     Unshare(u64),
+    /// A pid namespace is for children, and one of a user namespace is for who is in that: the rest is
+    /// done by a new process in the place of this one, with namespaces of these `CLONE_NEW*` bits.
+    HandOver(u64),
     NewSession,
     NewKeyring(CString),
     /// `MS_*` flags for every mount of the copied namespace.
@@ -234,6 +237,8 @@ pub fn kinds(bits: u64) -> impl Iterator<Item = &'static str> {
 pub enum Gate {
     /// systemd has made the container's group around the process.
     Grouped,
+    /// The runtime has taken the new process in the place of the first.
+    Adopted,
     /// The id maps of the new user namespace are written.
     Mapped,
     /// The hooks of the runtime's side have run.
@@ -255,9 +260,14 @@ impl Gate {
     }
 
     pub fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Grouped, Self::Mapped, Self::Hooked, Self::Recorded]
-            .into_iter()
-            .find(|gate| gate.byte() == byte)
+        const ALL: [Gate; 5] = [
+            Gate::Grouped,
+            Gate::Adopted,
+            Gate::Mapped,
+            Gate::Hooked,
+            Gate::Recorded,
+        ];
+        ALL.into_iter().find(|gate| gate.byte() == byte)
     }
 }
 

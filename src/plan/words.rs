@@ -32,6 +32,7 @@ impl Display for Step {
             }
             Self::Gate(gate) => f.write_str(match gate {
                 Gate::Grouped => "wait for systemd to make the group",
+                Gate::Adopted => "wait for the runtime to know the new process",
                 Gate::Mapped => "wait for the id maps",
                 Gate::Hooked => "wait for the hooks of the runtime's side",
                 Gate::Recorded => "wait for the record",
@@ -45,6 +46,12 @@ impl Display for Step {
                     "make namespaces: {}",
                     kinds(*bits).collect::<Vec<_>>().join(", ")
                 )
+            }
+            Self::HandOver(0) => f.write_str("hand over to a new process"),
+            Self::HandOver(bits) => {
+                let kinds: Vec<_> = kinds(*bits).collect();
+                let kinds = kinds.join(", ");
+                write!(f, "hand over to a new process with new namespaces: {kinds}")
             }
             Self::NewSession => f.write_str("start a session"),
             Self::NewKeyring(name) => write!(f, "make the session keyring {}", show(name)),

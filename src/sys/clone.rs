@@ -11,6 +11,7 @@ use super::{checked, done};
 // libc's constants of these names do not fit their type, a c_int.
 const CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 const INTO_CGROUP: u64 = 0x2_0000_0000;
+const PARENT: u64 = 0x8000;
 
 /// What a new process gets (`clone3(2)`, Linux 5.3; `CLONE_INTO_CGROUP` 5.7).
 #[derive(Debug)]
@@ -62,6 +63,26 @@ pub fn clone(what: &Clone<'_>) -> Result<Forked, Errno> {
     // SAFETY: CLONE_PIDFD was asked for and the call succeeded: the descriptor is new and ours.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Forked::Parent { pid, pidfd })
+}
+
+/// Clones this process as one more child of its own parent's (`CLONE_PARENT`), which will have to wait
+/// for it, and returns the number that this process knows it by; `None` in the new one. May run in the
+/// child.
+pub fn clone_sibling(namespaces: u64) -> Result<Option<Pid>, Errno> {
+    // SAFETY: clone_args is plain numbers, for which zero is valid.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    // What the parent hears of its end is what it hears of ours: the kernel takes no signal here.
+    args.flags = namespaces | CLEAR_SIGHAND | PARENT;
+    // SAFETY: as in `clone`.
+    let pid = checked(unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw mut args,
+            size_of::<libc::clone_args>(),
+        )
+    })?;
+    let pid = i32::try_from(pid).map_err(|_| Errno::EOVERFLOW)?;
+    Ok((pid != 0).then(|| Pid::from_raw(pid)))
 }
 
 /// Moves this process into namespaces of its own. May run in the child.

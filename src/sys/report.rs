@@ -9,6 +9,7 @@ use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use nix::errno::Errno;
+use nix::unistd::Pid;
 
 /// How many bytes of the kernel's own words fit.
 pub const NOTE: usize = 200;
@@ -20,6 +21,8 @@ struct Page {
     step: AtomicU32,
     call: AtomicU32,
     number: AtomicU32,
+    /// The pid of the process that has taken over, or 0.
+    successor: AtomicU32,
     note_length: AtomicU32,
     note: [AtomicU8; NOTE],
 }
@@ -96,6 +99,18 @@ impl Report {
     /// Says that the program is about to be executed. May run in the child.
     pub fn executing(&self) {
         self.page().progress.store(1, Ordering::Release);
+    }
+
+    /// Says which process goes on with the plan. May run in the child.
+    pub fn hand_over(&self, pid: Pid) {
+        let pid = pid.as_raw().cast_unsigned();
+        self.page().successor.store(pid, Ordering::Release);
+    }
+
+    /// The process that goes on with the plan, if the one that began has handed it over.
+    pub fn successor(&self) -> Option<Pid> {
+        let pid = self.page().successor.load(Ordering::Acquire).cast_signed();
+        (pid != 0).then(|| Pid::from_raw(pid))
     }
 
     /// Says what went wrong. May run in the child.

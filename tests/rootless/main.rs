@@ -1,7 +1,10 @@
 //! Containers of a user who may not make groups.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+#[path = "../harness/mod.rs"]
 mod harness;
+
+mod exec;
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +17,10 @@ const WARNING: &str = "it stays in the groups of the runtime";
 
 /// The command as a user without rights calls it.
 fn call(bundle: &Bundle, args: &[&str]) -> Outcome {
-    let called = bundle.command(args);
+    bundle.finish(as_user(bundle, bundle.command(args)))
+}
+
+fn as_user(bundle: &Bundle, called: Command) -> Command {
     let mut command = Command::new("setpriv");
     command
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
@@ -22,7 +28,7 @@ fn call(bundle: &Bundle, args: &[&str]) -> Outcome {
         .arg(called.get_program())
         .args(called.get_args())
         .current_dir(&bundle.dir);
-    bundle.finish(command)
+    command
 }
 
 /// A bundle of that user with the document that `spec --rootless` writes for him.
