@@ -27,6 +27,6 @@ fn run(call: &Call) -> Result<u8, anyhow::Error> {
 
 fn create(call: &Call) -> Result<(), anyhow::Error> {
     let id = call.id()?;
-    container::create(&call.context(), &id, &creation::options(call))?;
+    container::create(&call.context(), &id, &creation::options(call)?)?;
     Ok(())
 }

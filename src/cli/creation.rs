@@ -2,8 +2,8 @@
 
 use clap::{Arg, value_parser};
 
-use super::Call;
 use super::context::{boolean, path};
+use super::{Call, supervisor};
 use crate::container::CreateOptions;
 
 pub(super) fn flags() -> Vec<Arg> {
@@ -27,15 +27,17 @@ pub(super) fn flags() -> Vec<Arg> {
     ]
 }
 
-pub(super) fn options(call: &Call) -> CreateOptions {
-    CreateOptions {
+pub(super) fn options(call: &Call) -> Result<CreateOptions, anyhow::Error> {
+    Ok(CreateOptions {
         bundle: call.path("bundle").unwrap_or_else(|| ".".into()),
         config: call.path("config"),
         pid_file: call.path("pid-file"),
         console_socket: call.path("console-socket"),
         pidfd_socket: call.path("pidfd-socket"),
         preserve_fds: call.flags.get_one("preserve-fds").copied().unwrap_or(0),
+        sockets: supervisor::sockets()?,
+        notify_socket: supervisor::notify_socket()?,
         no_pivot: call.flags.get_flag("no-pivot"),
         no_new_keyring: call.flags.get_flag("no-new-keyring"),
-    }
+    })
 }

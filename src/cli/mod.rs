@@ -31,6 +31,7 @@ mod spec;
 mod start;
 mod state;
 mod stop;
+mod supervisor;
 mod update;
 mod usage;
 mod wait;

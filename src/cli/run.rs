@@ -44,6 +44,6 @@ fn run_container(call: &Call) -> Result<u8, anyhow::Error> {
         keep: call.flags.get_flag("keep"),
         no_subreaper: call.flags.get_flag("no-subreaper"),
     };
-    let code = container::run(&call.context(), &id, &creation::options(call), &how)?;
+    let code = container::run(&call.context(), &id, &creation::options(call)?, &how)?;
     Ok(code)
 }

@@ -7,6 +7,7 @@ use nix::unistd::{Pid, Uid};
 
 use super::draft::Draft;
 use super::hooks::{self, HookState};
+use super::readiness::Readiness;
 use super::{Context, Error, Status, agent, call, oom};
 use crate::cgroup::{self, Group};
 use crate::launch::{self, Equipment, Launched};
@@ -28,6 +29,7 @@ pub(super) struct Creation {
     launched: Option<Launched>,
     /// Where the master of the terminal comes from.
     console: Option<OwnedFd>,
+    readiness: Option<Readiness>,
 }
 
 impl Creation {
@@ -42,6 +44,7 @@ impl Creation {
             record,
             launched: None,
             console: None,
+            readiness: None,
         };
         match creation.make() {
             Ok(()) => Ok(creation),
@@ -61,6 +64,7 @@ impl Creation {
         // On disk before it exists: `delete` can remove what a killed creation left.
         self.slot.save(&self.record)?;
         self.slot.keep_config(&self.draft.config)?;
+        self.offer_readiness()?;
         // A unit of systemd is made when there is a process to make it around.
         if !self.draft.plan.gates().any(|gate| gate == Gate::Grouped) {
             let made = self.make_group(None);
@@ -93,6 +97,19 @@ impl Creation {
             agent::introduce(agent, &listener, pid, &state)?;
         }
         Ok(launched.wait_for_program(plan)?)
+    }
+
+    /// Where somebody waits for the container to be ready: a socket for it, which `start` makes for one
+    /// that was created.
+    fn offer_readiness(&mut self) -> Result<(), Error> {
+        let Some(manager) = self.draft.manager.clone() else {
+            return Ok(());
+        };
+        let directory = self.slot.make_notify_dir()?;
+        if !self.draft.wishes.await_start {
+            self.readiness = Readiness::listen(&self.slot, &manager)?;
+        }
+        self.draft.offer_readiness(&directory)
     }
 
     fn make_group(&mut self, newcomer: Option<Pid>) -> Result<(), cgroup::Error> {
@@ -275,6 +292,7 @@ impl Creation {
             group: self.draft.group,
             process: launched.pidfd,
             console: self.console,
+            readiness: self.readiness,
         })
     }
 }
@@ -288,4 +306,5 @@ pub(super) struct Made {
     pub(super) process: OwnedFd,
     /// As in [`Creation`].
     pub(super) console: Option<OwnedFd>,
+    pub(super) readiness: Option<Readiness>,
 }

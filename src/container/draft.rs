@@ -1,12 +1,12 @@
 //! A container before anything of it is made: what is asked, its group's place and its plan.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
 use super::listeners::Listeners;
 use super::terminal::Console;
-use super::{Context, CreateOptions, Error, GroupDriver, agent, host};
+use super::{Context, CreateOptions, Error, GroupDriver, agent, host, readiness};
 use crate::cgroup::{Group, Hierarchies, place, place_unit};
 use crate::launch;
 use crate::plan::step::Step;
@@ -34,6 +34,9 @@ pub(super) struct Draft {
     pub(super) wishes: Wishes,
     /// As in [`Context`].
     rootless: Option<bool>,
+    driver: GroupDriver,
+    /// Where it is to be told that the container is ready, as in [`CreateOptions`].
+    pub(super) manager: Option<Vec<u8>>,
     /// Who will wait for the end of a detached container.
     pub(super) monitor: Option<Identity>,
 }
@@ -46,7 +49,11 @@ impl Draft {
         await_start: bool,
         ending: Ending,
     ) -> Result<Self, Error> {
-        check_preserved(options.preserve_fds)?;
+        let sockets = options.sockets.as_ref();
+        let passed = sockets
+            .map_or(0, |s| s.count)
+            .saturating_add(options.preserve_fds);
+        check_preserved(passed)?;
         let bundle = options.bundle.canonicalize().map_err(|e| Error::Bundle {
             path: options.bundle.clone(),
             errno: Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
@@ -57,13 +64,16 @@ impl Draft {
         let socket = options.console_socket.as_deref();
         let console = Console::choose(container.process.as_ref(), detached, socket)?;
         console.fit(container.process.as_mut());
+        if let Some(sockets) = sockets {
+            sockets.offer(&mut container);
+        }
         let wishes = Wishes {
             id: id.clone(),
             await_start,
             ending,
             no_pivot: options.no_pivot,
             no_new_keyring: options.no_new_keyring,
-            preserve_fds: options.preserve_fds,
+            preserve_fds: passed,
         };
         let (group, plan) = plan_for(cx.groups, &container, &wishes)?;
         let listeners = Listeners {
@@ -81,7 +91,9 @@ impl Draft {
             console,
             wishes,
             rootless: cx.rootless,
+            driver: cx.groups,
             monitor: None,
+            manager: options.notify_socket.clone(),
         };
         draft.agent().map_or(Ok(()), agent::check)?;
         Ok(draft)
@@ -102,6 +114,13 @@ impl Draft {
     /// Plans anew, for a container in the runtime's groups.
     pub(super) fn leave_group(&mut self) -> Result<(), Error> {
         (self.group, self.plan) = plan_for(GroupDriver::Disabled, &self.container, &self.wishes)?;
+        Ok(())
+    }
+
+    /// Plans anew, for a container that can say that it is ready.
+    pub(super) fn offer_readiness(&mut self, directory: &Path) -> Result<(), Error> {
+        readiness::offer(&mut self.container, directory);
+        (self.group, self.plan) = plan_for(self.driver, &self.container, &self.wishes)?;
         Ok(())
     }
 

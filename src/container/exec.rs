@@ -59,6 +59,7 @@ pub fn exec(cx: &Context, id: &Id, options: &ExecOptions) -> Result<u8, Error> {
         signals: &signals,
         witness: Witness::of(None),
         terminal: Terminal::receive(console.as_ref()),
+        readiness: None,
     };
     let ended = foreground.attend()?;
     Ok(wait::end(ended).exit_code())

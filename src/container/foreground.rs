@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::unistd::Pid;
 
 use super::oom::Witness;
+use super::readiness::Readiness;
 use super::terminal::Terminal;
 use super::{Error, call};
 use crate::sys::poll::{self, Want};
@@ -19,6 +20,8 @@ pub(super) struct Foreground<'a> {
     pub(super) signals: &'a OwnedFd,
     pub(super) witness: Witness<'a>,
     pub(super) terminal: Option<Terminal>,
+    /// The manager goes on watching us, who are there as long as the container is.
+    pub(super) readiness: Option<Readiness>,
 }
 
 impl Foreground<'_> {
@@ -37,12 +40,17 @@ impl Foreground<'_> {
                 (self.process.as_fd(), Want::Read),
                 (self.signals.as_fd(), Want::Read),
             ];
+            sources.extend(self.readiness.as_ref().map(|r| (r.fd(), Want::Read)));
             sources.extend(self.witness.fd().map(|fd| (fd, Want::Read)));
             let terminal = self.terminal.as_ref().map(Terminal::sources);
             let (more, limit) = terminal.unwrap_or_default();
             sources.extend(more);
             let ready = poll::wait_for(&sources, limit).map_err(&act)?;
             self.witness.look();
+            if let Some(Err(e)) = self.readiness.as_ref().map(|r| r.pass_on(None)) {
+                log::warn!("{e}");
+                self.readiness = None;
+            }
             if ready & 0b10 != 0 && self.forward()? {
                 self.terminal.iter().for_each(Terminal::resize);
             }

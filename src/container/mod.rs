@@ -20,9 +20,11 @@ mod monitor;
 mod oom;
 mod pause;
 mod ps;
+mod readiness;
 mod resume;
 mod run;
 pub mod shield;
+mod sockets;
 mod start;
 mod state;
 mod stop;
@@ -50,6 +52,7 @@ pub use pause::pause;
 pub use ps::ps;
 pub use resume::resume;
 pub use run::{RunOptions, run};
+pub use sockets::Sockets;
 pub use start::start;
 pub use state::{State, Status, state};
 pub use stop::stop;
@@ -87,6 +90,11 @@ pub struct CreateOptions {
     /// Where the pidfd of the first process goes; relative to the bundle.
     pub pidfd_socket: Option<PathBuf>,
     pub preserve_fds: u32,
+    /// Before the preserved descriptors.
+    pub sockets: Option<Sockets>,
+    /// Where a service manager waits for the container to be ready: an absolute path, or `@` and an
+    /// abstract name.
+    pub notify_socket: Option<Vec<u8>>,
     pub no_pivot: bool,
     pub no_new_keyring: bool,
 }
@@ -157,6 +165,8 @@ pub enum Error {
     NoGroup { id: spec::Id, command: &'static str },
     #[error("send the seccomp listener to linux.seccomp.listenerPath {path}: {}", reason(*.errno))]
     Agent { path: PathBuf, errno: Errno },
+    #[error("connect to NOTIFY_SOCKET {name}: {}", reason(*.errno))]
+    NotifySocket { name: String, errno: Errno },
     #[error("container {0}: its exit code is known only to the parent of its process")]
     ExitUnknown(spec::Id),
     #[error("the monitor of container {0} ended without a word")]

@@ -113,6 +113,9 @@ fn begin(cx: &Context, id: &Id, mut draft: Draft) -> Result<(Record, OwnedFd), E
     }
     // From here on others work on the container.
     made.slot.unlock();
+    if let Some(readiness) = &made.readiness {
+        readiness.wait(made.process.as_fd(), made.record.pid.unwrap_or(0));
+    }
     Ok((made.record, made.process))
 }
 

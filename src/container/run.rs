@@ -50,6 +50,7 @@ pub fn run(cx: &Context, id: &Id, options: &CreateOptions, how: &RunOptions) -> 
         group,
         process,
         console,
+        readiness,
     } = made;
     slot.unlock();
     let mut foreground = Foreground {
@@ -58,6 +59,7 @@ pub fn run(cx: &Context, id: &Id, options: &CreateOptions, how: &RunOptions) -> 
         signals: &signals,
         witness: Witness::of(group.as_deref()),
         terminal: Terminal::receive(console.as_ref()),
+        readiness,
     };
     let ended = foreground.attend();
     let oom = foreground.witness.look();

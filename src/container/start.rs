@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::creation::GATE;
 use super::hooks::{self, HookState};
+use super::readiness::Readiness;
 use super::{Context, Error, Status, agent, call, kill, oom};
 use crate::launch::{self, GO, fault};
 use crate::spec::Id;
@@ -12,8 +13,9 @@ use crate::state::{Phase, Record, Slot};
 use crate::sys::channel;
 use crate::sys::report::{Fault, Report};
 
-/// Runs the program of a created container; returns when it is executed.
-pub fn start(cx: &Context, id: &Id) -> Result<(), Error> {
+/// Runs the program of a created container; returns when it is executed. Where a service manager waits at
+/// `notify_socket` (as in [`super::CreateOptions`], and then too), it returns when the container is ready.
+pub fn start(cx: &Context, id: &Id, notify_socket: Option<&[u8]>) -> Result<(), Error> {
     let slot = cx.store.open(id)?;
     let mut record = slot.record()?;
     match super::state::status(&record, slot.lock_fd())? {
@@ -27,13 +29,25 @@ pub fn start(cx: &Context, id: &Id) -> Result<(), Error> {
         }
     }
 
+    let readiness = match notify_socket {
+        Some(manager) => Readiness::listen(&slot, manager)?,
+        None => None,
+    };
+    let process = kill::process(&record)?;
+
     record.phase = Phase::Starting;
     slot.save(&record)?;
     open_gate(&slot, &record)
         .or_else(|fault| Err(oom::explain(fault, kill::group(&record)?.as_deref())))?;
     record.phase = Phase::Running;
     slot.save(&record)?;
-    poststart(&record)
+    poststart(&record)?;
+    // It may take long, and others may work on the container meanwhile.
+    slot.unlock();
+    if let (Some(readiness), Some(process)) = (readiness, process) {
+        readiness.wait(process.as_fd(), record.pid.unwrap_or(0));
+    }
+    Ok(())
 }
 
 /// Goes through the gate and waits until the other end is closed, by exec or by death.

@@ -69,6 +69,21 @@ pub struct Process {
     pub exec_affinity: Affinity,
 }
 
+impl Process {
+    /// Sets a variable of the environment: `NAME=value`, in the place of whatever the document says.
+    pub fn set_variable(&mut self, variable: CString) {
+        let name = |text: &CString| {
+            text.to_bytes()
+                .split(|byte| *byte == b'=')
+                .next()
+                .map(<[u8]>::to_vec)
+        };
+        let own = name(&variable);
+        self.env.retain(|other| name(other) != own);
+        self.env.push(variable);
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terminal {
     /// `consoleSize`; `None` leaves it to whoever looks at it.

@@ -28,6 +28,24 @@ pub struct Mount {
     pub ids: Option<ShownIds>,
 }
 
+impl Mount {
+    /// What lies at `source`, without what is mounted below it.
+    pub fn bind(target: InRoot, source: AbsPath) -> Self {
+        Self {
+            target,
+            what: What::Bind {
+                source,
+                recursive: false,
+            },
+            attributes: Attributes::default(),
+            recursive: Attributes::default(),
+            propagation: Vec::new(),
+            copy_up: false,
+            ids: None,
+        }
+    }
+}
+
 /// With which ids files are shown, and written by whoever has these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShownIds {

@@ -4,6 +4,7 @@
 //! ROOT/            0700
 //!   ID/            0711, locked (flock) by the command that changes the container
 //!     state.json   0600, replaced by rename: readers need no lock
+//!     notify/      0755, where a container says that it is ready, if somebody waits for it
 //! ```
 //!
 //! Nothing here is synced to a disk: the state root is a tmpfs and dies with the containers that it

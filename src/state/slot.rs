@@ -3,12 +3,13 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, OFlag, openat, renameat};
-use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmod, fchmodat, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::Error;
@@ -21,7 +22,11 @@ const NEW_RECORD: &CStr = c".state.json.new";
 /// Not the name that it has in a bundle: a wrong `--root` may name a folder of bundles.
 const CONFIG: &CStr = c".config.json.kept";
 
-/// All that a container's directory may hold. [`Slot::remove`] knows no other names, so that a wrong
+/// Where the socket is at which the container says that it is ready.
+const NOTIFY: &CStr = c"notify";
+const NOTIFY_SOCKET: &str = "notify.sock";
+
+/// All that a container's directory may hold beside [`NOTIFY`]. [`Slot::remove`] knows no other names, so that a wrong
 /// `--root` cannot make it remove somebody's files.
 const ENTRIES: [&CStr; 4] = [RECORD, NEW_RECORD, CONFIG, c"gate"];
 
@@ -94,6 +99,62 @@ impl Slot {
         })
     }
 
+    /// Makes the directory of the socket of [`Slot::bind_notify_socket`]: the container's users may look
+    /// into it. Its path.
+    pub fn make_notify_dir(&self) -> Result<PathBuf, Error> {
+        match mkdirat(&*self.dir, NOTIFY, Mode::from_bits_truncate(0o755)) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(self.fault("make the directory notify in", errno)),
+        }
+        // mkdir(2) leaves out what the umask of the caller has.
+        let dir = self.open_notify_dir();
+        dir.and_then(|dir| fchmod(dir, Mode::from_bits_truncate(0o755)))
+            .map_err(|errno| self.fault("open up the directory notify in", errno))?;
+        Ok(self.path.join("notify"))
+    }
+
+    fn open_notify_dir(&self) -> Result<OwnedFd, Errno> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        openat(&*self.dir, NOTIFY, flags, Mode::empty())
+    }
+
+    /// A socket that every user of the container may write to; `None` where there is no directory for it.
+    /// One that is there is of a command that was killed.
+    pub fn bind_notify_socket(&self) -> Result<Option<UnixDatagram>, Error> {
+        let fault = |errno| self.fault("make the socket notify/notify.sock in", errno);
+        let dir = match self.open_notify_dir() {
+            Err(Errno::ENOENT) => return Ok(None),
+            dir => dir.map_err(fault)?,
+        };
+        match unlinkat(&dir, NOTIFY_SOCKET, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(fault(errno)),
+        }
+        // By the descriptor: a socket's address holds 108 bytes, and a path may have more (unix(7)).
+        let path = format!("/proc/self/fd/{}/{NOTIFY_SOCKET}", dir.as_raw_fd());
+        let socket = UnixDatagram::bind(path)
+            .map_err(|e| fault(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))))?;
+        let mode = Mode::from_bits_truncate(0o777);
+        fchmodat(&dir, NOTIFY_SOCKET, mode, FchmodatFlags::FollowSymlink).map_err(fault)?;
+        Ok(Some(socket))
+    }
+
+    fn remove_notify_dir(&self) -> Result<(), Error> {
+        let removed = match self.open_notify_dir() {
+            Ok(dir) => match unlinkat(&dir, NOTIFY_SOCKET, UnlinkatFlags::NoRemoveDir) {
+                Ok(()) | Err(Errno::ENOENT) => {
+                    unlinkat(&*self.dir, NOTIFY, UnlinkatFlags::RemoveDir)
+                }
+                Err(errno) => Err(errno),
+            },
+            Err(errno) => Err(errno),
+        };
+        match removed {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(self.fault("remove the directory notify in", errno)),
+        }
+    }
+
     /// A new file for us alone to read. One that is there was left by a writer that was killed: we hold
     /// the lock, so nobody writes it now.
     fn create(&self, name: &CStr) -> Result<OwnedFd, Errno> {
@@ -117,6 +178,7 @@ impl Slot {
         for entry in ENTRIES {
             self.unlink(entry)?;
         }
+        self.remove_notify_dir()?;
         // The directory may have been replaced by its owner since it was locked.
         if !self.is_linked()? {
             return Ok(());

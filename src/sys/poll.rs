@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use super::checked;
 
 /// The most descriptors one call takes.
-const MOST: usize = 5;
+const MOST: usize = 6;
 
 /// What a descriptor is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,12 @@ pub fn act(command: &str, args: &[&str]) -> Answer {
         }
         ("syscall32", [number, numbers @ ..]) => {
             calls::call32(parse(number)?, &parse_all(numbers)?).map(Value::from)
+        }
+        ("notify", lines) => {
+            let manager = std::env::var_os("NOTIFY_SOCKET").ok_or_else(invalid)?;
+            let socket = UnixDatagram::unbound()?;
+            let sent = socket.send_to(lines.join("\n").as_bytes(), manager)?;
+            Ok(json!(sent))
         }
         ("exit", [code]) => std::process::exit(parse(code)?),
         ("sleep", [seconds]) => {
