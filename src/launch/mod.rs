@@ -4,8 +4,10 @@ mod child;
 mod copy_up;
 pub mod fault;
 pub mod hook;
+mod id_maps;
 mod mounts;
 mod outside;
+pub mod refusal;
 mod target;
 mod terminal;
 
@@ -32,7 +34,7 @@ const LISTENER: u8 = b'l';
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("clone a process with new namespaces ({namespaces}): {}", fault::reason(*.errno))]
+    #[error("clone a process with new namespaces ({namespaces}): {}", refusal::explain(*.errno, .namespaces.contains("user")))]
     Clone { namespaces: String, errno: Errno },
     #[error("{act}: {}", fault::reason(*.errno))]
     Prepare { act: &'static str, errno: Errno },
@@ -45,6 +47,17 @@ pub enum Error {
         field: &'static str,
         what: String,
         errno: Errno,
+    },
+    #[error("write {field}: {}", fault::reason(*.errno))]
+    MapIds { field: &'static str, errno: Errno },
+    #[error(
+        "write {field}: {tool}, which a user needs for other ids than his own: {said}; {allowed_in} says which he has"
+    )]
+    MapTool {
+        field: &'static str,
+        tool: &'static str,
+        said: String,
+        allowed_in: &'static str,
     },
     /// A step that did not succeed, in words.
     #[error("{0}")]

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use super::{Error, Launched};
 use crate::plan::step::Kind;
 use crate::plan::{Birth, Grants};
-use crate::spec::container::{IdMaps, Rlimit, TimeOffsets, map_text};
+use crate::spec::container::{Rlimit, TimeOffsets};
 use crate::sys::path::{self, HERE, Resolve};
 use crate::sys::{clone, exec, identity, schedule};
 
@@ -132,25 +132,12 @@ pub(super) fn memory_file() -> Result<File, Errno> {
     exec::memory_file(c"bulkhead-state").map(File::from)
 }
 
-fn write_of(pid: Pid, name: &str, text: &str) -> Result<(), Errno> {
+pub(super) fn write_of(pid: Pid, name: &str, text: &str) -> Result<(), Errno> {
     let path = std::ffi::CString::new(format!("/proc/{pid}/{name}")).map_err(|_| Errno::EINVAL)?;
     write(&path, text)
 }
 
 impl Launched {
-    /// Writes the id maps of the child's new user namespace.
-    pub fn map_ids(&self, maps: &IdMaps) -> Result<(), Error> {
-        let fault = |act| move |errno| Error::Prepare { act, errno };
-        write_of(self.pid, "uid_map", &map_text(&maps.uids))
-            .map_err(fault("write linux.uidMappings"))?;
-        // Without CAP_SETGID outside, a group map is taken only from who gave up setgroups.
-        if !nix::unistd::geteuid().is_root() {
-            write_of(self.pid, "setgroups", "deny").map_err(fault("deny setgroups"))?;
-        }
-        write_of(self.pid, "gid_map", &map_text(&maps.gids))
-            .map_err(fault("write linux.gidMappings"))
-    }
-
     /// Gives what `Birth::grants` names.
     pub fn grant(&self, grants: &Grants) -> Result<(), Error> {
         self.set_rlimits(&grants.rlimits)?;

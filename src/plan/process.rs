@@ -167,11 +167,12 @@ impl Planner<'_> {
         }
     }
 
-    /// `None` where the user namespace denies `setgroups`, as an unprivileged user's does
+    /// `None` where the user namespace denies `setgroups`, as that of a user does who has a group alone
     /// (user_namespaces(7)).
     fn groups(&self, process: &Process) -> Option<Vec<u32>> {
         let is_new = self.container.namespaces.user == Namespace::New;
-        let denied = self.host.denies_setgroups || self.host.uid != 0 && is_new;
+        let has_one = matches!(self.container.id_maps.gids[..], [map] if map.size == 1);
+        let denied = self.host.denies_setgroups || self.host.uid != 0 && is_new && has_one;
         let groups = &process.user.additional_gids;
         (!denied || !groups.is_empty()).then(|| groups.clone())
     }

@@ -119,6 +119,7 @@ fn missing(need: &str) -> Option<&'static str> {
             "real time is counted by group here, and the jail's has none",
         ),
         "iptables" => (runs("iptables"), "not installed"),
+        "uidmap" => (exists("/usr/bin/newuidmap"), "not installed"),
         "runc" => (runs("runc"), "not installed"),
         unknown => panic!("no need is named {unknown}"),
     };

@@ -5,6 +5,7 @@
 mod harness;
 
 mod exec;
+mod ids;
 
 use std::fs;
 use std::path::Path;

@@ -4,7 +4,8 @@ use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 
-use super::{Finding, Weight, setting, words};
+use super::{Finding, Weight};
+use crate::launch::refusal::{explain, restriction};
 use crate::sys::clone::{self, Clone, Forked};
 use crate::sys::signal;
 
@@ -92,9 +93,16 @@ fn look(kind: &Kind, with: i32) -> Finding {
         Err(errno) => Finding::new(
             kind.weight,
             subject,
-            format!("cannot be made: {}", explain(errno, kind.flag | with)),
+            format!("cannot be made: {}", cause(errno, kind.flag | with)),
             format!("no container can have {}", kind.gives),
         ),
+    }
+}
+
+fn cause(errno: Errno, flags: i32) -> String {
+    match errno {
+        Errno::EINVAL => "the kernel is built without it".into(),
+        _ => explain(errno, flags & libc::CLONE_NEWUSER != 0),
     }
 }
 
@@ -107,35 +115,6 @@ fn make(flags: i32) -> Result<(), Errno> {
         Forked::Child => clone::end(0),
         Forked::Parent { pidfd, .. } => signal::wait(pidfd.as_fd(), true).map(drop),
     }
-}
-
-/// The setting that is behind an errno, where one is.
-fn explain(errno: Errno, flags: i32) -> String {
-    let user = flags & libc::CLONE_NEWUSER != 0;
-    match errno {
-        Errno::EINVAL => "the kernel is built without it".into(),
-        Errno::ENOSPC | Errno::EUSERS => "the limit in /proc/sys/user is reached".into(),
-        Errno::EPERM if user => match restriction() {
-            Some(setting) => setting.into(),
-            None => words(errno),
-        },
-        _ => words(errno),
-    }
-}
-
-/// What keeps users without privileges from making user namespaces.
-fn restriction() -> Option<&'static str> {
-    let is = |path, value| setting(path).as_deref() == Some(value);
-    if is("/proc/sys/kernel/unprivileged_userns_clone", "0") {
-        return Some("kernel.unprivileged_userns_clone is 0");
-    }
-    if is(
-        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
-        "1",
-    ) {
-        return Some("kernel.apparmor_restrict_unprivileged_userns is 1");
-    }
-    None
 }
 
 fn user(subject: String) -> Finding {

@@ -1,0 +1,119 @@
+//! Users and groups of a user's container.
+
+use super::harness::{Bundle, Outcome, needs};
+use super::{as_user, bundle, call};
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+
+/// The user's own id, and some that he was given.
+fn map() -> Value {
+    json!([
+        { "containerID": 0, "hostID": 65534, "size": 1 },
+        { "containerID": 1, "hostID": 300_000, "size": 1000 },
+    ])
+}
+
+/// [`call`] where /etc/subuid and /etc/subgid say this.
+fn call_with(bundle: &Bundle, given: &str, args: &[&str]) -> Outcome {
+    let called = as_user(bundle, bundle.command(args));
+    let file = bundle.dir.join("given");
+    fs::write(&file, given).unwrap();
+    let script = "
+        set -e
+        for at in /etc/subuid /etc/subgid; do mount --bind \"$1\" $at; done
+        shift
+        exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(file)
+        .arg(called.get_program())
+        .args(called.get_args())
+        .current_dir(&bundle.dir);
+    bundle.finish(command)
+}
+
+fn mapped(act: &[&str]) -> Bundle {
+    let mut bundle = bundle(act);
+    bundle
+        .set("/linux/uidMappings", map())
+        .set("/linux/gidMappings", map());
+    bundle
+}
+
+const GIVEN: &str = "nobody:300000:65536\n";
+
+#[test]
+fn the_ids_that_a_user_was_given_are_mapped() {
+    needs!(root, probe, uidmap);
+    let mut bundle = mapped(&["report", "+", "write", "/home/file", "x"]);
+    // A folder that anyone may write to.
+    let home = bundle.rootfs().join("home");
+    fs::create_dir_all(&home).unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(&home, open).unwrap();
+    bundle.set("/root/readonly", json!(false)).set(
+        "/process/user",
+        json!({ "uid": 7, "gid": 8, "additionalGids": [9] }),
+    );
+    let outcome = call_with(&bundle, GIVEN, &["run", &bundle.id]).succeeded();
+    let report = &outcome.answers()[0]["ok"];
+    assert_eq!(report["uid"], 7, "{report}");
+    assert_eq!(report["gid"], 8, "{report}");
+    assert_eq!(report["groups"], json!([9]), "{report}");
+    let made = fs::metadata(home.join("file")).unwrap();
+    assert_eq!((made.uid(), made.gid()), (300_006, 300_007));
+}
+
+#[test]
+fn a_program_joins_a_container_with_ids_that_a_user_was_given() {
+    needs!(root, probe, uidmap);
+    let bundle = mapped(&["sleep", "60"]);
+    call_with(&bundle, GIVEN, &["run", "-d", &bundle.id]).succeeded();
+    let exec = ["exec", "--user", "7:8", &bundle.id, "/probe"];
+    let report = call(&bundle, &exec).succeeded().answer();
+    assert_eq!(report["uid"], 7, "{report}");
+    assert_eq!(report["gid"], 8, "{report}");
+    assert_eq!(report["groups"], json!([]), "{report}");
+}
+
+#[test]
+fn ids_that_a_user_was_not_given_are_refused_with_the_file_that_would_say_so() {
+    needs!(root, probe, uidmap);
+    for given in ["", "nobody:300000:999\n", "other:300000:65536\n"] {
+        let bundle = mapped(&["print", "ran"]);
+        let outcome = call_with(&bundle, given, &["run", &bundle.id]);
+        assert!(!outcome.stdout.contains("ran"), "{outcome:?}");
+        outcome
+            .failed_with("write linux.uidMappings: newuidmap, which a user needs")
+            .failed_with("/etc/subuid says which he has");
+    }
+}
+
+#[test]
+fn a_map_of_the_users_own_ids_needs_no_program() {
+    needs!(root, probe);
+    let bundle = bundle(&[]);
+    let report = call(&bundle, &["run", &bundle.id]).succeeded().answer();
+    assert_eq!((&report["uid"], &report["gid"]), (&json!(0), &json!(0)));
+}
+
+#[test]
+fn a_host_that_lets_nobody_make_user_namespaces_is_told_by_its_setting() {
+    needs!(root, probe);
+    let bundle = bundle(&["print", "ran"]);
+    let run = bundle.command(&["run", &bundle.id]);
+    // The limit is that of a user namespace around it.
+    let script = "echo 0 >/proc/sys/user/max_user_namespaces && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "--mount"])
+        .args(["sh", "-c", script, "sh"])
+        .arg(run.get_program())
+        .args(run.get_args());
+    bundle
+        .finish(as_user(&bundle, command))
+        .failed_with("the limit in /proc/sys/user is reached");
+}
