@@ -291,3 +291,91 @@ fn it_finds_room_where_the_container_has_divided_its_group() {
     bundle.kill("KILL").succeeded();
     running.wait().unwrap();
 }
+
+/// Makes the group `sub` below the container's, with each v1 controller or on v2.
+fn divide(bundle: &Bundle, controllers: &[&str]) {
+    for controller in controllers {
+        fs::create_dir(bundle.group(controller).join("sub")).unwrap();
+    }
+}
+
+/// The group that the guest sees itself in, in the hierarchy of this v1 controller or on v2.
+#[track_caller]
+fn group_of(bundle: &Bundle, flags: &[&str], controller: &str) -> String {
+    let outcome = exec(bundle, flags, &["/probe", "read", "/proc/self/cgroup"]);
+    let answer = outcome.succeeded().answer();
+    let mut lines = answer["ok"].as_str().unwrap().lines();
+    let line = lines.find_map(|line| {
+        let (names, path) = line.split_once(':').unwrap().1.split_once(':').unwrap();
+        names.split(',').any(|n| n == controller).then_some(path)
+    });
+    line.unwrap().to_owned()
+}
+
+#[test]
+fn it_goes_to_the_v1_groups_below_that_are_named() {
+    needs!(root, probe, cgroup1);
+    let bundle = running();
+    divide(&bundle, &["memory", "pids"]);
+    let own = ["memory", "pids", "cpu"].map(|c| group_of(&bundle, &[], c));
+    let flags = ["--cgroup", "memory:sub"];
+    assert_eq!(group_of(&bundle, &flags, "memory"), own[0].clone() + "/sub");
+    assert_eq!(group_of(&bundle, &flags, "pids"), own[1]);
+    let flags = ["--cgroup", "memory,pids:/sub", "--cgroup", "cpu:/"];
+    assert_eq!(group_of(&bundle, &flags, "pids"), own[1].clone() + "/sub");
+    assert_eq!(group_of(&bundle, &flags, "cpu"), own[2]);
+    for (flags, said) in [
+        // In some hierarchies it is missing.
+        (&["--cgroup", "sub"][..], "/sub: no such file or directory"),
+        (&["--cgroup", "memory:gone"], " adding pid to "),
+        (&["--cgroup", "odd:/"], "unknown controller odd"),
+        (&["--cgroup", "memory:../other"], "bad sub cgroup path"),
+    ] {
+        let refused = exec(&bundle, flags, &["/probe"]);
+        assert_eq!(refused.code, 255, "{flags:?}");
+        refused.failed_with(said);
+    }
+}
+
+#[test]
+fn it_goes_to_the_v2_group_below_that_is_named() {
+    needs!(root, probe, cgroup2);
+    let bundle = running();
+    divide(&bundle, &[""]);
+    let own = group_of(&bundle, &[], "");
+    let below = group_of(&bundle, &["--cgroup", "sub"], "");
+    assert_eq!(below, own.clone() + "/sub");
+    assert_eq!(group_of(&bundle, &["--cgroup", "/"], ""), own);
+    for (group, said) in [
+        ("gone", " adding pid to "),
+        ("memory:sub", "unknown controller memory"),
+        ("..", "bad sub cgroup path"),
+    ] {
+        exec(&bundle, &["--cgroup", group], &["/probe"]).failed_with(said);
+    }
+}
+
+#[test]
+fn it_may_gain_privileges_where_the_flag_says_so() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&["sleep", "60"]);
+    bundle.set("/process/noNewPrivileges", json!(true));
+    let bundle = started(bundle);
+    for (flags, wanted) in [
+        (&[][..], true),
+        (&["--no-new-privs"], true),
+        (&["--no-new-privs=false"], false),
+    ] {
+        assert_eq!(report(&bundle, flags)["no_new_privs"], wanted, "{flags:?}");
+    }
+}
+
+#[test]
+fn it_runs_in_a_container_that_waits_for_start() {
+    needs!(root, probe);
+    let bundle = Bundle::probe(&["sleep", "60"]);
+    bundle.create().succeeded();
+    exec(&bundle, &[], &["/probe", "print", "early"]).succeeded();
+    assert_eq!(bundle.state()["status"], "created");
+    bundle.start().succeeded();
+}

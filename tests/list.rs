@@ -30,6 +30,7 @@ fn put(program: &Program, name: &str, end: End) {
         unit: None,
         hooks: LaterHooks::default(),
         agent: None,
+        keeps_keyring: false,
         exit: Some(Exit {
             end,
             oom: true,

@@ -112,6 +112,27 @@ impl Directory {
         }
     }
 
+    pub(super) fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
+    /// Whether the hierarchy is one of `controller`, as its files show: `CONTROLLER.NAME`.
+    pub(super) fn has_files_of(&self, controller: &str) -> Result<bool, Error> {
+        let fault = |errno| Error::call("list the group", &self.path)(errno);
+        let mut list = Dir::openat(&self.fd, ".", DIRECTORY, Mode::empty()).map_err(fault)?;
+        for entry in list.iter() {
+            let name = entry.map_err(fault)?;
+            let rest = name
+                .file_name()
+                .to_bytes()
+                .strip_prefix(controller.as_bytes());
+            if rest.is_some_and(|rest| rest.starts_with(b".")) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

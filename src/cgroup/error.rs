@@ -82,6 +82,15 @@ pub enum Error {
     /// A path that is the runtime's own group or above it: to kill there would be to kill ourselves.
     #[error("linux.cgroupsPath: {} is in use by the runtime itself", path.display())]
     OwnGroup { path: PathBuf },
+    /// The texts of these four are runc's, which callers match.
+    #[error("invalid --cgroup argument: {word}: {why}")]
+    Below { word: String, why: &'static str },
+    #[error("bad sub cgroup path: {path}")]
+    OutsideGroup { path: String },
+    #[error("unknown controller {0} in --cgroup")]
+    UnknownController(String),
+    #[error("error adding pid to {}: {}", path.display(), reason(*errno))]
+    NoGroupBelow { path: PathBuf, errno: Errno },
     /// Not a directory of a cgroup filesystem: nothing is read, written or removed there.
     #[error("{}: not on a cgroup filesystem", path.display())]
     NotAGroup { path: PathBuf },

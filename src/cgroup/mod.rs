@@ -17,6 +17,7 @@
 //! On a hybrid host the v1 controllers limit, and the v2 hierarchy still gives `cgroup.kill` and the
 //! freezer, so a container has a group in both.
 
+mod below;
 mod device_program;
 mod devices;
 mod directory;
@@ -49,6 +50,7 @@ use systemd::Systemd;
 use v1::V1;
 use v2::V2;
 
+pub use below::Below;
 pub use devices::DeviceGuard;
 pub use error::Error;
 pub use hierarchies::{Hierarchies, Hierarchy};
@@ -95,8 +97,8 @@ pub trait Group: fmt::Debug {
 
     /// Where a process goes that comes later than `first`, the container's first one: where the v2 group
     /// passes controllers on, and so may have no processes of its own (cgroups(7), "no internal
-    /// processes"), it goes to the group below in which the first one is.
-    fn room_beside(&self, first: Pid) -> Result<Room, Error>;
+    /// processes"), it goes to the group below in which the first one is. Unless `below` says where.
+    fn room_beside(&self, first: Pid, below: &Below) -> Result<Room, Error>;
 
     /// Where the process goes in that `clone3` could not put it: the `tasks` files of its v1 groups.
     /// The process itself, while it has one thread, writes `0` to each. Whoever moves another

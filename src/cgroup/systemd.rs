@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Pid, Uid};
 
 use super::v1::V1;
-use super::{Error, Group, Hierarchies, OomWatch, Room, Stats, place, try_device_program, v1, v2};
+use super::{
+    Below, Error, Group, Hierarchies, OomWatch, Room, Stats, place, try_device_program, v1, v2,
+};
 use crate::spec::Id;
 use crate::spec::limits::{ControlFile, GroupPath, Limits};
 use crate::spec::unit::{Manager, Unit};
@@ -230,8 +232,8 @@ impl Group for Systemd {
         None
     }
 
-    fn room_beside(&self, first: Pid) -> Result<Room, Error> {
-        self.inner.room_beside(first)
+    fn room_beside(&self, first: Pid, below: &Below) -> Result<Room, Error> {
+        self.inner.room_beside(first, below)
     }
 
     fn doors(&self) -> Result<Vec<OwnedFd>, Error> {

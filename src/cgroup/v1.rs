@@ -21,7 +21,7 @@ use super::settings::{change_all, put_all};
 use super::stats::read_v1;
 use super::unified::{self, FREEZE_PATIENCE, kill_all, kill_each, value_of};
 use super::v2::{self, V2};
-use super::{Error, Group, Hierarchies, Hierarchy, OomWatch, Room, Stats};
+use super::{Below, Error, Group, Hierarchies, Hierarchy, OomWatch, Room, Stats, below};
 use crate::spec::Id;
 use crate::spec::limits::{DeviceRule, GroupPath, Limits};
 use groups::Groups;
@@ -228,14 +228,21 @@ impl Group for V1 {
         self.unified().map(Directory::fd)
     }
 
-    fn room_beside(&self, first: Pid) -> Result<Room, Error> {
+    fn room_beside(&self, first: Pid, below: &Below) -> Result<Room, Error> {
+        // In the v2 hierarchy beside it is only held together.
         let unified = self.unified.as_ref();
-        let room = unified.map_or(Ok(Room::default()), |group| group.room_beside(first))?;
-        let doors = self.seats.iter().map(|s| s.seat.must_be_there()?.door());
-        Ok(Room {
-            doors: doors.collect::<Result<_, _>>()?,
-            ..room
-        })
+        let room = unified.map(|group| group.room_beside(first, &Below::Anywhere));
+        let room = room.transpose()?.unwrap_or_default();
+        let mut unknown = below.controllers();
+        let doors = self.seats.iter().map(|seat| {
+            let group = seat.seat.must_be_there()?;
+            below::open(group, below.within(group, &mut unknown)?)?.door()
+        });
+        let doors = doors.collect::<Result<_, _>>()?;
+        match unknown.first() {
+            Some(name) => Err(Error::UnknownController((*name).into())),
+            None => Ok(Room { doors, ..room }),
+        }
     }
 
     fn doors(&self) -> Result<Vec<OwnedFd>, Error> {

@@ -17,7 +17,7 @@ use super::seat::Seat;
 use super::settings::{Need, Setting, change_all, needs};
 use super::stats::read_v2;
 use super::unified::{freeze, is_frozen, kill_all, thaw, value_of};
-use super::{Error, Group, Hierarchies, OomWatch, Room, Stats};
+use super::{Below, Error, Group, Hierarchies, OomWatch, Room, Stats, below};
 use crate::spec::limits::Limits;
 
 /// What is given away where the kernel has no list (config-linux.md, "Cgroup ownership").
@@ -124,11 +124,19 @@ impl Group for V2 {
         self.dir().map(Directory::fd)
     }
 
-    fn room_beside(&self, first: Pid) -> Result<Room, Error> {
+    fn room_beside(&self, first: Pid, below: &Below) -> Result<Room, Error> {
         // In the runtime's groups instead it would be without limits.
         let group = self.seat.must_be_there()?;
+        let entrance = match below {
+            Below::Anywhere => entrance_beside(group, first)?,
+            Below::Everywhere(path) => below::open(group, path)?.into_fd(),
+            Below::Each(_) => {
+                let first = below.controllers().remove(0);
+                return Err(Error::UnknownController(first.into()));
+            }
+        };
         Ok(Room {
-            entrance: Some(entrance_beside(group, first)?),
+            entrance: Some(entrance),
             doors: Vec::new(),
         })
     }

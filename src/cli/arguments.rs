@@ -176,7 +176,11 @@ fn take(
 ) -> Result<(), Stop> {
     let spelled = || String::from_utf8_lossy(spelled).into_owned();
     let name = flag.get_long().unwrap_or_default();
-    if flag.get_action().takes_values() {
+    // A boolean of which also the absence tells something has a value for clap, and need not have one here.
+    let count = flag.get_num_args();
+    let is_tri_state =
+        count.is_some_and(|count| count.min_values() == 0 && count.max_values() == 1);
+    if flag.get_action().takes_values() && !is_tri_state {
         match value
             .map(|v| OsString::from_vec(v.into()))
             .or_else(|| words.next())
@@ -190,16 +194,21 @@ fn take(
         }
         return Ok(());
     }
-    match value {
-        // The words of Go's strconv.ParseBool.
-        None | Some(b"1" | b"t" | b"T" | b"true" | b"TRUE" | b"True") => flags.set(name),
-        Some(b"0" | b"f" | b"F" | b"false" | b"FALSE" | b"False") => flags.unset(name),
+    // The words of Go's strconv.ParseBool.
+    let is_set = match value {
+        None | Some(b"1" | b"t" | b"T" | b"true" | b"TRUE" | b"True") => true,
+        Some(b"0" | b"f" | b"F" | b"false" | b"FALSE" | b"False") => false,
         Some(other) => {
             return Err(Stop::NotBoolean {
                 name: spelled(),
                 value: String::from_utf8_lossy(other).into_owned(),
             });
         }
+    };
+    match is_set {
+        _ if is_tri_state => flags.put(name, OsStr::new(if is_set { "true" } else { "false" })),
+        true => flags.set(name),
+        false => flags.unset(name),
     }
     Ok(())
 }
@@ -232,6 +241,7 @@ mod tests {
             Arg::new("rootless")
                 .long("rootless")
                 .action(ArgAction::SetTrue),
+            Arg::new("privs").long("privs").num_args(0..=1),
         ]
     }
 
@@ -284,6 +294,8 @@ mod tests {
             ("--debug run --debug=false a", "", "", "a"),
             ("--rootless true run a", "--rootless=true", "", "a"),
             ("run --rootless a", "", "--rootless", "a"),
+            ("run --privs a", "", "--privs=true", "a"),
+            ("run --privs=f a", "", "--privs=false", "a"),
         ] {
             let read = read(line, Order::Anywhere).unwrap();
             assert_eq!(read, [program, command, arguments], "{line}");

@@ -13,6 +13,7 @@ use super::arguments::Order;
 use super::context::{boolean, path};
 use super::usage::Count;
 use super::{Call, Command, input};
+use crate::cgroup::Below;
 use crate::container::{self, ExecOptions};
 use crate::spec;
 
@@ -47,7 +48,13 @@ fn flags() -> Vec<Arg> {
             .short('g')
             .help("another group of the user"),
         list("cap").short('c').help("add a capability"),
-        boolean("no-new-privs").help("forbid it to gain privileges"),
+        // Left out, it is what the document says.
+        text("no-new-privs")
+            .num_args(0..=1)
+            .require_equals(true)
+            .value_parser(value_parser!(bool))
+            .help("forbid it to gain privileges, or do not (=false)"),
+        list("cgroup").help("run in this group below the container's: [CONTROLLER,...:]PATH"),
         boolean("tty").short('t').help("give it a terminal"),
         boolean("detach").short('d').help("return when it runs"),
         path("console-socket").help("send the terminal's descriptor to this socket"),
@@ -81,8 +88,11 @@ fn exec(call: &Call) -> Result<u8, anyhow::Error> {
             serde_json::to_vec(&changed(config["process"].clone(), call)?)?
         }
     };
+    let below = call.flags.get_many::<String>("cgroup").unwrap_or_default();
     let options = ExecOptions {
         process,
+        below: Below::parse(below.map(String::as_str))
+            .context("unable to start container process")?,
         pid_file: call.path("pid-file"),
         pidfd_socket: call.path("pidfd-socket"),
         console_socket: call.path("console-socket"),
@@ -140,8 +150,8 @@ fn changed(mut process: Value, call: &Call) -> Result<Value, anyhow::Error> {
             Ok(json!(word))
         })?;
     }
-    if call.flags.get_flag("no-new-privs") {
-        process["noNewPrivileges"] = json!(true);
+    if let Some(forbidden) = call.flags.get_one::<bool>("no-new-privs") {
+        process["noNewPrivileges"] = json!(forbidden);
     }
     Ok(process)
 }

@@ -158,6 +158,7 @@ impl Draft {
             late_steps: late.iter().map(launch::fault::subject).collect(),
             late_from: self.plan.steps.len() - late.len(),
             agent: self.agent().cloned(),
+            keeps_keyring: self.wishes.no_new_keyring,
             exit: None,
             owner: nix::unistd::geteuid().as_raw(),
         }

@@ -16,7 +16,7 @@ use super::oom::Witness;
 use super::state::{errno, status};
 use super::terminal::{Console, Terminal};
 use super::{Context, Error, Status, agent, call, host, successor, wait};
-use crate::cgroup::Room;
+use crate::cgroup::{Below, Room};
 use crate::launch::{self, Equipment, Launched};
 use crate::plan::step::Kind;
 use crate::plan::{self, Ending, Gate, Plan, Target, Wishes};
@@ -33,6 +33,8 @@ pub struct ExecOptions {
     pub pidfd_socket: Option<PathBuf>,
     pub console_socket: Option<PathBuf>,
     pub preserve_fds: u32,
+    /// Which of the container's groups it goes in.
+    pub below: Below,
     /// Return when the program runs.
     pub detach: bool,
     /// Also into a container that is paused, where it will stand still.
@@ -93,12 +95,19 @@ impl Guest {
                 false => Ending::WithRuntime,
             },
             no_pivot: false,
-            no_new_keyring: false,
+            no_new_keyring: record.keeps_keyring,
             preserve_fds: options.preserve_fds,
         };
         let group = kill::group(&record)?;
         let first = Pid::from_raw(record.pid.unwrap_or(0));
-        let room = group.map_or(Ok(Room::default()), |group| group.room_beside(first))?;
+        let room = match group {
+            Some(group) => group.room_beside(first, &options.below)?,
+            None if options.below == Below::Anywhere => Room::default(),
+            None => {
+                let (id, command) = (id.clone(), "exec --cgroup");
+                return Err(Error::NoGroup { id, command });
+            }
+        };
         let namespaces = foreign_namespaces(first)?;
         // It was these of the container, and not of another who has its number by now.
         if kill::process(&record)?.is_none() {

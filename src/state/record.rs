@@ -52,6 +52,9 @@ pub struct Record {
     /// Who is to answer calls of the container's processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<Agent>,
+    /// Its processes keep the session keyring of their caller.
+    #[serde(default)]
+    pub keeps_keyring: bool,
     /// How the container ended, once somebody saw it.
     pub exit: Option<Exit>,
     /// The user who created it.

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The command with descriptors from 3 on that somebody forgot to close: the host's root.
-fn with_leaks(bundle: &Bundle, args: &[&str]) -> Command {
+pub(super) fn with_leaks(bundle: &Bundle, args: &[&str]) -> Command {
     let run = bundle.command(args);
     let mut command = Command::new("sh");
     let script = "exec 3</ 4<. 5<../ 6</ 7<canary 8</ 9</; exec \"$0\" \"$@\"";

@@ -1,6 +1,6 @@
 //! CVE-2019-5736: a container that overwrites the program of the runtime.
 
-use super::harness::{Bundle, copy_tree, needs, program};
+use super::harness::{Bundle, Outcome, copy_tree, eventually, needs, program};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::libc;
 use serde_json::json;
@@ -10,7 +10,6 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 /// Opens the program of process 2, ends that process, and writes through the descriptor when nobody
 /// executes the file any more.
@@ -39,50 +38,40 @@ fn full_pipe() -> (OwnedFd, File) {
     (read, File::from(write))
 }
 
-#[test]
-fn the_runtimes_file_cannot_be_written_by_a_container_that_runs_it() {
-    needs!(root, busybox);
-    let attacker = Bundle::busybox(ATTACKER);
-    let out = attacker.create().succeeded();
-
-    // The image's program is a script, and its interpreter is whoever executes it: the runtime. It
-    // comes back to life as a process of the container that can be looked into, and complains.
-    let mut bundle = Bundle::busybox("");
+/// The image's program is a script, and its interpreter is whoever executes it: the runtime. It comes
+/// back to life as a process of the container that can be looked into, and complains.
+fn hostile_script(bundle: &Bundle) {
     let script = bundle.rootfs().join("script");
     fs::write(&script, "#!/proc/self/exe\n").unwrap();
     fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
-    let path = format!("/proc/{}/ns/pid", attacker.state()["pid"]);
-    bundle
-        .args(&["/script"])
-        .set("/linux/namespaces/0/path", json!(path));
+}
 
-    // A copy of the runtime stands for the installed one.
-    let run = bundle.command(&["run", &bundle.id]);
-    let victim = bundle.dir.join("victim");
-    copy_tree(run.get_program().as_ref(), &victim);
+/// Runs `order` with a copy of the runtime that stands for the installed one, while the attacker waits
+/// at its gate, and then lets the attacker go. `is_there`: the victim's process is process 2, which it
+/// is if it comes before any that the attacker makes.
+#[track_caller]
+fn is_not_overwritten(
+    attacker: &Bundle,
+    out: &Outcome,
+    order: &Command,
+    is_there: &dyn Fn() -> bool,
+) {
+    let victim = attacker.dir.join("victim");
+    copy_tree(order.get_program().as_ref(), &victim);
     let before = fs::read(&victim).unwrap();
     let (_reader, full) = full_pipe();
     let mut command = Command::new(&victim);
     command
-        .args(run.get_args())
-        .current_dir(&bundle.dir)
+        .args(order.get_args())
+        .current_dir(order.get_current_dir().unwrap())
         .stdin(Stdio::null());
     let mut running = command.stdout(Stdio::null()).stderr(full).spawn().unwrap();
 
-    // It is process 2 there if it comes before any that the attacker makes.
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while bundle.call(&["state", &bundle.id]).code != 0 || bundle.state()["status"] != "running" {
-        assert!(Instant::now() < deadline, "does not start");
-    }
+    eventually("the victim", is_there);
     attacker.start().succeeded();
-    while !out.stdout_now().contains("end: ") {
-        assert!(
-            Instant::now() < deadline,
-            "the attack hangs: {}",
-            out.stdout_now()
-        );
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    eventually("the end of the attack", || {
+        out.stdout_now().contains("end: ")
+    });
     running.wait().unwrap();
     let said = out.stdout_now();
     assert!(said.starts_with("opened\n"), "{said}");
@@ -95,6 +84,36 @@ fn the_runtimes_file_cannot_be_written_by_a_container_that_runs_it() {
         "{said}"
     );
     attacker.wait_for_status("stopped");
+}
+
+#[test]
+fn the_runtimes_file_cannot_be_written_by_a_container_that_runs_it() {
+    needs!(root, busybox);
+    let attacker = Bundle::busybox(ATTACKER);
+    let out = attacker.create().succeeded();
+    let mut bundle = Bundle::busybox("");
+    hostile_script(&bundle);
+    let path = format!("/proc/{}/ns/pid", attacker.state()["pid"]);
+    bundle
+        .args(&["/script"])
+        .set("/linux/namespaces/0/path", json!(path));
+    let run = bundle.command(&["run", &bundle.id]);
+    is_not_overwritten(&attacker, &out, &run, &|| {
+        bundle.call(&["state", &bundle.id]).code == 0 && bundle.state()["status"] == "running"
+    });
+}
+
+#[test]
+fn nor_by_one_that_a_program_joins() {
+    needs!(root, busybox);
+    let attacker = Bundle::busybox(ATTACKER);
+    hostile_script(&attacker);
+    let out = attacker.create().succeeded();
+    let exec = attacker.command(&["exec", &attacker.id, "/script"]);
+    is_not_overwritten(&attacker, &out, &exec, &|| {
+        let listed = attacker.call(&["ps", "--format", "json", &attacker.id]);
+        listed.stdout.contains(',')
+    });
 }
 
 #[test]

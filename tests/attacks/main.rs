@@ -7,6 +7,7 @@ mod harness;
 
 mod descriptors;
 mod executable;
+mod guests;
 mod links;
 mod proc;
 mod race;

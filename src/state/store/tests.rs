@@ -58,6 +58,7 @@ fn record(name: &str) -> Record {
             }],
         },
         agent: None,
+        keeps_keyring: false,
         exit: Some(Exit {
             end: End::Signal(9),
             oom: true,
