@@ -27,6 +27,8 @@ fn host(groups: Groups) -> Host {
             inheritable: 0,
         },
         denies_setgroups: false,
+        has_apparmor: false,
+        has_selinux: false,
         has_kcore: true,
         groups,
         unit: None,

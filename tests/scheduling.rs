@@ -165,34 +165,44 @@ fn a_scheduler_that_the_runtime_may_not_set_is_an_error() {
     );
 }
 
+/// The processors of another process in the container.
+#[track_caller]
+fn processors_beside(bundle: &Bundle, affinity: Value) -> Value {
+    let mut process = bundle.config["process"].clone();
+    process["args"] = json!(["/probe"]);
+    process["execCPUAffinity"] = affinity;
+    report_beside(bundle, &process)["affinity"].clone()
+}
+
 #[test]
 fn a_process_that_joins_runs_on_its_processors_and_the_first_does_not() {
     needs!(root, probe);
     let mut bundle = Bundle::probe(&["sleep", "60"]);
-    bundle.set(
-        "/process/execCPUAffinity",
-        json!({ "initial": "0", "final": "1" }),
-    );
+    let affinity = json!({ "initial": "0", "final": "1" });
+    bundle.set("/process/execCPUAffinity", affinity);
     bundle.create().succeeded();
     bundle.start().succeeded();
-    let beside = |affinity: Value| {
-        let mut process = bundle.config["process"].clone();
-        process["args"] = json!(["/probe"]);
-        process["execCPUAffinity"] = affinity;
-        report_beside(&bundle, &process)["affinity"].clone()
-    };
     // What the flags do not mention is that of the bundle.
     let exec = bundle.call(&["exec", &bundle.id, "/probe"]).succeeded();
     assert_eq!(exec.answer()["affinity"], json!([1]));
-    assert_eq!(beside(json!({ "initial": "0" })), json!([0]));
-    assert_eq!(beside(json!({ "final": " 0-1, 8000" })), json!([0, 1]));
-    let first = format!("/proc/{}/status", bundle.state()["pid"]);
-    let all = |text: String| {
-        let line = text.lines().find(|line| line.starts_with("Cpus_allowed:"));
-        line.unwrap().to_owned()
+    let both = processors_beside(&bundle, json!({ "final": " 0-1, 8000" }));
+    assert_eq!(both, json!([0, 1]));
+    let allowed = |process: &str| {
+        let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let mut lines = text.lines().map(String::from);
+        lines
+            .find(|line| line.starts_with("Cpus_allowed:"))
+            .unwrap()
     };
-    let own = all(std::fs::read_to_string("/proc/self/status").unwrap());
-    assert_eq!(all(std::fs::read_to_string(first).unwrap()), own);
+    let first = bundle.state()["pid"].to_string();
+    assert_eq!(allowed(&first), allowed("self"));
+}
+
+#[test]
+fn processors_that_it_starts_on_are_kept_in_the_group() {
+    needs!(root, probe, kept_affinity);
+    let found = processors_beside(&sleeping(), json!({ "initial": "0" }));
+    assert_eq!(found, json!([0]));
 }
 
 #[test]

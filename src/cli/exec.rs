@@ -55,6 +55,8 @@ fn flags() -> Vec<Arg> {
             .value_parser(value_parser!(bool))
             .help("forbid it to gain privileges, or do not (=false)"),
         list("cgroup").help("run in this group below the container's: [CONTROLLER,...:]PATH"),
+        text("apparmor").help("AppArmor profile to run it under"),
+        text("process-label").help("SELinux label to run it as"),
         boolean("tty").short('t').help("give it a terminal"),
         boolean("detach").short('d').help("return when it runs"),
         path("console-socket").help("send the terminal's descriptor to this socket"),
@@ -149,6 +151,14 @@ fn changed(mut process: Value, call: &Call) -> Result<Value, anyhow::Error> {
         append(&mut process["capabilities"][set], call, "cap", |word| {
             Ok(json!(word))
         })?;
+    }
+    for (flag, key) in [
+        ("apparmor", "apparmorProfile"),
+        ("process-label", "selinuxLabel"),
+    ] {
+        if let Some(label) = call.flags.get_one::<String>(flag) {
+            process[key] = json!(label);
+        }
     }
     if let Some(forbidden) = call.flags.get_one::<bool>("no-new-privs") {
         process["noNewPrivileges"] = json!(forbidden);

@@ -94,6 +94,8 @@ struct MountExtensions {
 }
 
 const NO: Enabled = Enabled { enabled: false };
+/// Whether the host can is another question (features-linux.md).
+const YES: Enabled = Enabled { enabled: true };
 
 fn features() -> Features {
     Features {
@@ -142,8 +144,8 @@ fn linux() -> Linux {
             known_flags: seccomp::FLAGS,
             supported_flags: seccomp::FLAGS,
         },
-        apparmor: NO,
-        selinux: NO,
+        apparmor: YES,
+        selinux: YES,
         intel_rdt: IntelRdt {
             enabled: false,
             schemata: false,

@@ -17,6 +17,9 @@ pub(super) fn probe(
         capabilities: identity::capabilities().map_err(call("ask for the own capabilities"))?,
         denies_setgroups: std::fs::read_to_string("/proc/self/setgroups")
             .is_ok_and(|word| word.trim() == "deny"),
+        has_apparmor: std::fs::read_to_string("/sys/module/apparmor/parameters/enabled")
+            .is_ok_and(|word| word.starts_with('Y')),
+        has_selinux: has_selinux(),
         has_kcore: Path::new("/proc/kcore").exists(),
         groups: match hierarchies {
             Some(hierarchies) => shown(hierarchies, group),
@@ -24,6 +27,15 @@ pub(super) fn probe(
         },
         unit: group.and_then(Group::unit).cloned(),
     })
+}
+
+/// Its filesystem is mounted, and a policy is loaded: until then every process is the `kernel`'s.
+fn has_selinux() -> bool {
+    const MAGIC: i64 = 0xf97c_ff8c;
+    let is_mounted = nix::sys::statfs::statfs("/sys/fs/selinux")
+        .is_ok_and(|about| about.filesystem_type().0 == MAGIC);
+    let own = || std::fs::read("/proc/thread-self/attr/current").unwrap_or_default();
+    is_mounted && own().split(|b| matches!(b, 0 | b'\n')).next() != Some(b"kernel")
 }
 
 fn shown(hierarchies: &Hierarchies, group: Option<&dyn Group>) -> Groups {

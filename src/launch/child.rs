@@ -44,6 +44,8 @@ pub(super) struct Found<'a> {
     pub(super) empty: Option<OwnedFd>,
     /// A procfs that nobody else can reach.
     proc: Option<OwnedFd>,
+    /// The host's own.
+    pub(super) host_proc: Option<OwnedFd>,
     /// The directory that the last node or link was made in.
     dir: Option<(&'a [u8], OwnedFd)>,
     program: usize,
@@ -62,6 +64,7 @@ impl Default for Found<'_> {
             null: None,
             empty: None,
             proc: None,
+            host_proc: None,
             dir: None,
             program: 0,
             in_working_dir: false,
@@ -148,6 +151,9 @@ impl<'a> Child<'a> {
             } => {
                 identity::set_rlimit(0, *resource, *soft, *hard)?;
             }
+            Step::HoldProc => self.hold_proc()?,
+            Step::Profile(profile) => self.confine(profile)?,
+            Step::Label { what, label } => self.label(*what, label)?,
             Step::Affinity(cpus) => schedule::set_affinity(0, cpus.words())?,
             Step::Scheduler(scheduler) => schedule::set_scheduler(0, &scheduler.attributes)?,
             Step::IoPriority(priority) => schedule::set_io_priority(0, priority.value)?,

@@ -49,6 +49,7 @@ pub enum Call {
     OpenTerminal,
     SendMaster,
     TakeControl,
+    NoProc,
 }
 
 const ALL: &[Call] = &[
@@ -85,6 +86,7 @@ const ALL: &[Call] = &[
     Call::OpenTerminal,
     Call::SendMaster,
     Call::TakeControl,
+    Call::NoProc,
 ];
 
 /// A call that did not succeed; the child's error type.
@@ -138,6 +140,9 @@ pub fn words(step: &Step, fault: &Fault) -> String {
             }
             _ => format!("{mount}: {}", reason(cause)),
         },
+        (Step::Profile(_), Call::Itself) if cause == Errno::ENOENT => {
+            format!("process.apparmorProfile: {step}: no such profile is loaded")
+        }
         _ => match asked_by(step) {
             Some((field, power)) => {
                 let told = sentence(&format!("{field}: {step}"), fault);
@@ -161,6 +166,8 @@ fn asked_by(step: &Step) -> Option<(&'static str, &'static str)> {
         Step::Rlimit { .. } => ("process.rlimits", "CAP_SYS_RESOURCE"),
         Step::Scheduler(scheduler) => ("process.scheduler", scheduler.needs()),
         Step::IoPriority(_) => ("process.ioPriority", "CAP_SYS_NICE"),
+        Step::Profile(_) => ("process.apparmorProfile", ""),
+        Step::Label { .. } => ("process.selinuxLabel", ""),
         Step::Affinity(_) => ("process.execCPUAffinity.final", ""),
         Step::MemoryPolicy(_) => ("linux.memoryPolicy", ""),
         _ => return None,
@@ -244,6 +251,7 @@ fn what(call: Call) -> &'static str {
         Call::OpenMaster => "open /dev/pts/ptmx of a devpts: ",
         Call::OpenTerminal => "open the other end: ",
         Call::SendMaster => "send it to the console socket: ",
+        Call::NoProc => "/proc is no procfs: ",
         Call::TakeControl => "make it the controlling one: ",
         Call::Bound => "drop from the bounding set: ",
         Call::Ambient => "raise the ambient set: ",

@@ -8,6 +8,7 @@ mod id_maps;
 mod mounts;
 mod outside;
 pub mod refusal;
+mod security;
 mod target;
 mod terminal;
 

@@ -15,6 +15,8 @@ pub struct Host {
     /// The runtime's user namespace denies `setgroups`, and so do those below it
     /// (user_namespaces(7)).
     pub denies_setgroups: bool,
+    pub has_apparmor: bool,
+    pub has_selinux: bool,
     /// Whether there is a /proc/kcore for /dev/core to name.
     pub has_kcore: bool,
     pub groups: Groups,

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use nix::errno::Errno;
 
 use super::host::Host;
+use super::security::Labels;
 use super::step::{Enter, Join, Kind, Step};
 use super::{Birth, Error, Part, Plan, Planner, Wishes};
 use crate::spec::Container;
@@ -45,6 +46,7 @@ pub fn join(
         container,
         host,
         wishes,
+        labels: Labels::of(container, host)?,
         birth: Birth::default(),
         steps: Vec::with_capacity(24),
         users: Vec::new(),
@@ -72,6 +74,7 @@ impl Planner<'_> {
         // From the first moment among them nobody in the container may look into the process: what it
         // has open is the host's (CVE-2016-9962).
         self.push(Step::BecomeUndumpable);
+        self.hold_proc();
         if target.has_doors {
             self.push(Step::JoinGroups);
         }

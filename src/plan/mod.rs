@@ -14,6 +14,7 @@ mod outside;
 mod process;
 mod root;
 pub mod seccomp;
+mod security;
 pub mod step;
 mod words;
 
@@ -31,6 +32,7 @@ use crate::sys::reason;
 
 pub use host::Host;
 pub use join::{Target, join};
+use security::Labels;
 pub use step::{Gate, Step};
 
 /// What is to be done, in order.
@@ -106,6 +108,13 @@ pub enum Ending {
 pub enum Error {
     #[error("process property must not be empty")]
     NoProcess,
+    #[error("config.json: process.apparmorProfile: apparmor is not enabled on this host")]
+    NoAppArmor,
+    /// In runc's words.
+    #[error(
+        "config.json: {field}: selinux label is specified in config, but selinux is disabled or not supported"
+    )]
+    NoSelinux { field: &'static str },
     #[error("linux.seccomp: {0}")]
     Seccomp(#[from] seccomp::Error),
     #[error("open the {kind} namespace {path}: {}", reason(*.errno))]
@@ -153,6 +162,7 @@ pub fn plan(container: &Container, host: &Host, wishes: &Wishes) -> Result<Plan,
         container,
         host,
         wishes,
+        labels: Labels::of(container, host)?,
         birth: Birth::default(),
         steps: Vec::with_capacity(96),
         users: Vec::new(),
@@ -195,6 +205,7 @@ struct Planner<'a> {
     container: &'a Container,
     host: &'a Host,
     wishes: &'a Wishes,
+    labels: Labels,
     birth: Birth,
     steps: Vec<Step>,
     users: idmap::Users,

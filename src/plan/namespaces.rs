@@ -15,6 +15,7 @@ impl Planner<'_> {
     pub(super) fn namespaces(&mut self) -> Result<(), Error> {
         self.push(Step::DieWithRuntime);
         self.oom_score();
+        self.hold_proc();
         // Before it is another user's: a systemd of the user moves what is the user's own. And before
         // the cgroup namespace, whose root is the group that it is made in.
         if self.host.unit.is_some() {

@@ -61,7 +61,7 @@ impl Planner<'_> {
     pub(super) fn keyring(&mut self) {
         if !self.wishes.no_new_keyring {
             let name = CString::new(format!("_ses.{}", self.wishes.id)).expect("ids hold no NUL");
-            self.push(Step::NewKeyring(name));
+            self.label_keys(Step::NewKeyring(name));
         }
     }
 
@@ -84,6 +84,7 @@ impl Planner<'_> {
         if let Some(policy) = &self.container.memory_policy {
             self.push(Step::MemoryPolicy(policy.clone()));
         }
+        self.confine();
         self.become_user(process, filter.is_some() && !process.no_new_privileges);
 
         // Changing the user has cleared the parent death signal (prctl(2)). A child on its own hears

@@ -109,10 +109,13 @@ impl Planner<'_> {
                 check_lengths(asked, filesystem)?;
                 let late = seal(asked, filesystem, &mut attributes);
                 seals.extend(late);
+                let mut options = options(filesystem, !seals_itself(asked, filesystem));
+                let label = self.context(&filesystem.kind);
+                options.extend(label.map(|label| FsOption::Value(c"context".into(), label)));
                 Source::New {
                     kind: filesystem.kind.clone(),
                     source: filesystem.source.clone(),
-                    options: options(filesystem, !seals_itself(asked, filesystem)),
+                    options,
                 }
             }
             What::Cgroup | What::Remount(_) => return Ok(()),

@@ -1,7 +1,7 @@
 //! One act of the child, ready to be carried out: everything in it is opened, compiled and
 //! allocated.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -90,6 +90,15 @@ pub enum Step {
         soft: u64,
         hard: u64,
     },
+    /// Keep the host's /proc at hand.
+    HoldProc,
+    /// An AppArmor profile for the program.
+    Profile(CString),
+    /// An SELinux label; an empty one takes the last one back.
+    Label {
+        what: Labelled,
+        label: CString,
+    },
     /// Of these processors; `EINVAL` where none of them is there.
     Affinity(Numbers),
     Scheduler(Scheduler),
@@ -131,6 +140,23 @@ pub enum Step {
         args: Words,
         env: Words,
     },
+}
+
+/// What has an SELinux label of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Labelled {
+    Program,
+    Keys,
+}
+
+impl Labelled {
+    /// In /proc (selinux(8)).
+    pub fn file(self) -> &'static CStr {
+        match self {
+            Self::Program => c"thread-self/attr/exec",
+            Self::Keys => c"thread-self/attr/keycreate",
+        }
+    }
 }
 
 /// A namespace that exists and is entered.

@@ -95,6 +95,20 @@ impl Display for Step {
             Self::Rlimit {
                 name, soft, hard, ..
             } => f.write_str(&rlimit(name, *soft, *hard)),
+            Self::HoldProc => f.write_str("hold the host's /proc"),
+            Self::Profile(name) => {
+                write!(
+                    f,
+                    "have the program run under the AppArmor profile {}",
+                    show(name)
+                )
+            }
+            // Podman looks for the file in backquotes.
+            Self::Label { what, label } => {
+                let text = if label.is_empty() { c"nothing" } else { label };
+                let (text, file) = (show(text), show(what.file()));
+                write!(f, "write {text} to `/proc/{file}`")
+            }
             Self::Affinity(cpus) => write!(f, "run on the processors {cpus}"),
             Self::Scheduler(scheduler) => scheduler.fmt(f),
             Self::IoPriority(priority) => priority.fmt(f),

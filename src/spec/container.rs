@@ -34,6 +34,8 @@ pub struct Container {
     pub readonly_paths: Vec<InRoot>,
     pub personality: Option<Personality>,
     pub memory_policy: Option<MemoryPolicy>,
+    /// What SELinux calls the files of new filesystems.
+    pub mount_label: Option<CString>,
     pub seccomp: Option<Profile>,
     pub group_path: GroupPath,
     pub limits: Limits,
@@ -63,6 +65,9 @@ pub struct Process {
     pub rlimits: Vec<Rlimit>,
     pub no_new_privileges: bool,
     pub oom_score_adj: Option<i32>,
+    /// Never empty, as the labels.
+    pub apparmor_profile: Option<CString>,
+    pub selinux_label: Option<CString>,
     pub scheduler: Option<Scheduler>,
     pub io_priority: Option<IoPriority>,
     /// Heeded where it joins a container.

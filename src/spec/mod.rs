@@ -161,6 +161,7 @@ fn convert(document: Document, bundle: &Path) -> Result<Container, Error> {
         masked_paths: kernel::convert_paths(linux.masked_paths, at.key("maskedPaths"))?,
         readonly_paths: kernel::convert_paths(linux.readonly_paths, at.key("readonlyPaths"))?,
         personality: kernel::convert_personality(personality, at.key("personality"))?,
+        mount_label: process::convert_label(linux.mount_label, at.key("mountLabel"))?,
         memory_policy: memory_policy
             .map(|policy| scheduling::convert_memory_policy(policy, at.key("memoryPolicy")))
             .transpose()?,
@@ -217,12 +218,6 @@ fn refuse_foreign(document: &Document) -> Result<(), Error> {
 }
 
 fn refuse_unsupported(linux: &Linux, at: At<'_>) -> Result<(), Error> {
-    at.key("mountLabel").refuse_if(
-        linux
-            .mount_label
-            .as_ref()
-            .is_some_and(|label| !label.is_empty()),
-    )?;
     at.key("netDevices").refuse_if(
         linux
             .net_devices

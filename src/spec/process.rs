@@ -18,8 +18,6 @@ pub(super) fn convert(
     maps: &IdMaps,
     at: At<'_>,
 ) -> Result<Process, Error> {
-    refuse_unsupported(&process, at)?;
-
     let (scheduler, io_priority) = (process.scheduler.as_deref(), process.io_priority.as_deref());
     let affinity = process.exec_cpu_affinity.as_deref();
     let capabilities = process.capabilities.map(document::Object::members);
@@ -42,6 +40,8 @@ pub(super) fn convert(
         rlimits: convert_rlimits(process.rlimits, at.key("rlimits"))?,
         no_new_privileges: process.no_new_privileges.unwrap_or(false),
         oom_score_adj,
+        apparmor_profile: convert_label(process.apparmor_profile, at.key("apparmorProfile"))?,
+        selinux_label: convert_label(process.selinux_label, at.key("selinuxLabel"))?,
         scheduler: scheduler
             .map(|scheduler| scheduling::convert_scheduler(scheduler, at.key("scheduler")))
             .transpose()?,
@@ -52,13 +52,15 @@ pub(super) fn convert(
     })
 }
 
-fn refuse_unsupported(process: &document::Process, at: At<'_>) -> Result<(), Error> {
-    let is_set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-
-    at.key("apparmorProfile")
-        .refuse_if(is_set(&process.apparmor_profile))?;
-    at.key("selinuxLabel")
-        .refuse_if(is_set(&process.selinux_label))
+/// A name for a security module; an empty one is none.
+pub(super) fn convert_label(label: Option<String>, at: At<'_>) -> Result<Option<CString>, Error> {
+    let Some(label) = label.filter(|label| !label.is_empty()) else {
+        return Ok(None);
+    };
+    match CString::new(label) {
+        Ok(label) => Ok(Some(label)),
+        Err(_) => Err(at.fault("contains a NUL byte")),
+    }
 }
 
 /// A size of nothing is none.

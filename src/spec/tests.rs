@@ -281,9 +281,6 @@ fn the_root_is_a_directory_that_exists() {
 #[test]
 fn a_part_that_is_to_come_is_refused_by_its_path() {
     for (path, json) in [
-        ("process.apparmorProfile", "\"p\""),
-        ("process.selinuxLabel", "\"l\""),
-        ("linux.mountLabel", "\"l\""),
         ("linux.intelRdt", r#"{"closID": "a"}"#),
         ("linux.netDevices", r#"{"eth0": {}}"#),
         ("vm", r#"{"hypervisor": {"path": "/x"}}"#),

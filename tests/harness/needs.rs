@@ -110,6 +110,21 @@ fn missing(need: &str) -> Option<&'static str> {
             ) && exists("/sys/kernel/mm/hugepages/hugepages-2048kB"),
             "no huge page of 2 MiB is free",
         ),
+        // Its policies are the whole machine's: the jail shows them read-only.
+        "apparmor" => (
+            has_apparmor() && may_write("/sys/kernel/security/apparmor/.replace"),
+            "not enabled in this kernel, or not the test's to change",
+        ),
+        "no_apparmor" => (!has_apparmor(), "it is there"),
+        "selinux" => (
+            may_write("/sys/fs/selinux/load"),
+            "not enabled in this kernel, or not the test's to change",
+        ),
+        "no_selinux" => (!exists("/sys/fs/selinux/load"), "it is there"),
+        "kept_affinity" => (
+            is_linux(6, 2),
+            "before Linux 6.2 who enters a cpuset forgets his processors",
+        ),
         "numa" => (
             exists("/proc/self/numa_maps"),
             "the kernel knows no nodes of memory",
@@ -137,6 +152,15 @@ fn has_every_capability() -> bool {
     let all = (2_u64 << last.trim().parse::<u32>().unwrap()) - 1;
     let status = fs::read_to_string("/proc/self/status").unwrap();
     status.contains(&format!("CapBnd:\t{all:016x}\n"))
+}
+
+fn may_write(path: &str) -> bool {
+    nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok()
+}
+
+fn has_apparmor() -> bool {
+    let word = fs::read_to_string("/sys/module/apparmor/parameters/enabled");
+    word.is_ok_and(|word| word.starts_with('Y'))
 }
 
 fn has_controller_mount(controller: &str) -> bool {

@@ -1,0 +1,59 @@
+//! What only a runtime with CAP_SYS_RESOURCE can give.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod harness;
+
+use harness::{Bundle, needs};
+use serde_json::{Value, json};
+
+/// Above the hard limit of the shell that runs the command.
+const MANY: u64 = 4096;
+
+fn powerful(args: &[&str]) -> Bundle {
+    let mut bundle = Bundle::probe(args);
+    let limit = json!([{ "type": "RLIMIT_NOFILE", "soft": MANY, "hard": MANY }]);
+    bundle
+        .set("/process/rlimits", limit)
+        .set("/process/oomScoreAdj", json!(-800));
+    bundle
+}
+
+/// By a shell with lower limits and a higher score.
+#[track_caller]
+fn report_of(bundle: &Bundle, words: &[&str]) -> Value {
+    let command = bundle.command(words);
+    let script = r#"ulimit -n 512; echo 100 >/proc/self/oom_score_adj; exec "$0" "$@""#;
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script]).arg(command.get_program());
+    shell.args(command.get_args()).current_dir(&bundle.dir);
+    bundle.finish(shell).succeeded().answer()
+}
+
+#[track_caller]
+fn check(report: &Value) {
+    let limit = &report["rlimits"]["RLIMIT_NOFILE"];
+    assert_eq!(*limit, json!({ "soft": MANY, "hard": MANY }));
+    assert_eq!(report["oom_score_adj"], -800);
+}
+
+#[test]
+fn limits_above_the_runtimes_own_and_a_lower_oom_score_are_given() {
+    needs!(root, probe, every_capability);
+    let bundle = powerful(&[]);
+    check(&report_of(&bundle, &["run", &bundle.id]));
+}
+
+#[test]
+fn they_are_given_to_a_user_namespace_and_who_joins_it() {
+    needs!(root, probe, every_capability);
+    let mut bundle = powerful(&["sleep", "60"]);
+    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
+    bundle
+        .set("/linux/uidMappings", map.clone())
+        .set("/linux/gidMappings", map)
+        .set("/linux/namespaces/-", json!({ "type": "user" }));
+    bundle.create().succeeded();
+    bundle.start().succeeded();
+    let report = report_of(&bundle, &["exec", &bundle.id, "/probe", "report"]);
+    check(&report["ok"]);
+}
