@@ -93,7 +93,6 @@ struct MountExtensions {
     idmap: Enabled,
 }
 
-const NO: Enabled = Enabled { enabled: false };
 /// Whether the host can is another question (features-linux.md).
 const YES: Enabled = Enabled { enabled: true };
 
@@ -158,7 +157,7 @@ fn linux() -> Linux {
         mount_extensions: MountExtensions {
             idmap: Enabled { enabled: true },
         },
-        net_devices: NO,
+        net_devices: YES,
     }
 }
 

@@ -7,6 +7,7 @@ use nix::unistd::{Pid, Uid};
 
 use super::draft::Draft;
 use super::hooks::{self, HookState};
+use super::network;
 use super::readiness::Readiness;
 use super::{Context, Error, Status, agent, call, oom};
 use crate::cgroup::{self, Group};
@@ -186,6 +187,11 @@ impl Creation {
                 if let Some(score) = self.draft.plan.birth.oom_score {
                     launched.set_oom_score(score)?;
                 }
+            }
+            Gate::Connected => {
+                self.launched()?.wait_for(gate, &self.draft.plan)?;
+                let pid = self.launched()?.pid;
+                network::move_devices(&self.draft.container.net_devices, pid)?;
             }
             Gate::Hooked => {
                 self.launched()?.wait_for(gate, &self.draft.plan)?;

@@ -17,6 +17,7 @@ mod kill;
 mod list;
 mod listeners;
 mod monitor;
+mod network;
 mod oom;
 mod pause;
 mod ps;
@@ -110,6 +111,10 @@ pub enum Error {
     /// The texts around it are those that runc's callers look for.
     #[error("unable to start container process: {0}")]
     Plan(#[from] plan::Error),
+    #[error("config.json: linux.netDevices: move {name} into the container: {}", reason(*.errno))]
+    NetDevice { name: String, errno: Errno },
+    #[error("config.json: linux.netDevices: enter the network namespace: {}", reason(*.errno))]
+    NetDevices { errno: Errno },
     #[error("unable to start container process: error during container init: {0}")]
     Launch(#[from] launch::Error),
     /// The text is runc's.

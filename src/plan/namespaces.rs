@@ -59,6 +59,9 @@ impl Planner<'_> {
         if unshare != 0 {
             self.push(Step::Unshare(unshare));
         }
+        if !self.container.net_devices.is_empty() {
+            self.push(Step::Gate(Gate::Connected));
+        }
         self.cgroup_namespace(&all.cgroup)
     }
 

@@ -13,6 +13,16 @@ pub(super) fn lines(container: &Container, host: &Host) -> Vec<String> {
     if !matches!(host.groups, Groups::Disabled) {
         lines.extend(limits::lines(&container.limits));
     }
+    lines.extend(container.net_devices.iter().map(|device| {
+        let (name, inside) = (
+            device.name.to_string_lossy(),
+            device.inside.to_string_lossy(),
+        );
+        match name == inside {
+            true => format!("give it the network device {name}"),
+            false => format!("give it the network device {name} as {inside}"),
+        }
+    }));
     let hooks = &container.hooks;
     lines.extend(hook_lines(
         "prestart",

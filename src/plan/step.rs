@@ -267,6 +267,8 @@ pub enum Gate {
     Adopted,
     /// The id maps of the new user namespace are written.
     Mapped,
+    /// The interfaces of `linux.netDevices` are in its network namespace.
+    Connected,
     /// The hooks of the runtime's side have run.
     Hooked,
     /// The record names the process.
@@ -282,14 +284,15 @@ impl Gate {
     /// Whether the child says that it has come here. It saves a wake-up where the runtime acts
     /// ahead and does not need to know.
     pub fn is_told(self) -> bool {
-        matches!(self, Self::Hooked | Self::Recorded)
+        matches!(self, Self::Connected | Self::Hooked | Self::Recorded)
     }
 
     pub fn from_byte(byte: u8) -> Option<Self> {
-        const ALL: [Gate; 5] = [
+        const ALL: [Gate; 6] = [
             Gate::Grouped,
             Gate::Adopted,
             Gate::Mapped,
+            Gate::Connected,
             Gate::Hooked,
             Gate::Recorded,
         ];

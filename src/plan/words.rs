@@ -34,6 +34,7 @@ impl Display for Step {
                 Gate::Grouped => "wait for systemd to make the group",
                 Gate::Adopted => "wait for the runtime to know the new process",
                 Gate::Mapped => "wait for the id maps",
+                Gate::Connected => "wait for the network devices",
                 Gate::Hooked => "wait for the hooks of the runtime's side",
                 Gate::Recorded => "wait for the record",
             }),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::limits::{GroupPath, Limits};
 use super::mounts::{Mount, Propagation};
+use super::net_devices::NetDevice;
 use super::scheduling::{Affinity, IoPriority, MemoryPolicy, Scheduler};
 use super::seccomp::Profile;
 use super::units::{AbsPath, InRoot};
@@ -29,6 +30,7 @@ pub struct Container {
     pub time_offsets: Option<TimeOffsets>,
     /// The document's own, not the default ones that every /dev gets.
     pub devices: Vec<Device>,
+    pub net_devices: Vec<NetDevice>,
     pub sysctls: Vec<Sysctl>,
     pub masked_paths: Vec<InRoot>,
     pub readonly_paths: Vec<InRoot>,

@@ -10,7 +10,7 @@
 //! - a `pids.limit` of null is refused, where runc takes it for unset;
 //! - a JSON array is taken for any object, by position (see [`Object`]).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -213,7 +213,7 @@ pub(super) struct Hooks {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Linux {
-    pub net_devices: Option<HashMap<String, Object<oci::LinuxNetDevice>>>,
+    pub net_devices: Option<BTreeMap<String, Object<oci::LinuxNetDevice>>>,
     pub uid_mappings: Objects<IdMapping>,
     pub gid_mappings: Objects<IdMapping>,
     pub sysctl: Option<BTreeMap<String, String>>,

@@ -13,6 +13,7 @@ pub mod limits;
 mod locate;
 pub mod mounts;
 mod namespaces;
+pub mod net_devices;
 pub mod numbers;
 pub mod options;
 mod process;
@@ -161,6 +162,7 @@ fn convert(document: Document, bundle: &Path) -> Result<Container, Error> {
         masked_paths: kernel::convert_paths(linux.masked_paths, at.key("maskedPaths"))?,
         readonly_paths: kernel::convert_paths(linux.readonly_paths, at.key("readonlyPaths"))?,
         personality: kernel::convert_personality(personality, at.key("personality"))?,
+        net_devices: net_devices::convert(linux.net_devices, &namespaces, at.key("netDevices"))?,
         mount_label: process::convert_label(linux.mount_label, at.key("mountLabel"))?,
         memory_policy: memory_policy
             .map(|policy| scheduling::convert_memory_policy(policy, at.key("memoryPolicy")))
@@ -218,12 +220,6 @@ fn refuse_foreign(document: &Document) -> Result<(), Error> {
 }
 
 fn refuse_unsupported(linux: &Linux, at: At<'_>) -> Result<(), Error> {
-    at.key("netDevices").refuse_if(
-        linux
-            .net_devices
-            .as_ref()
-            .is_some_and(|map| !map.is_empty()),
-    )?;
     at.key("intelRdt").refuse_if(linux.intel_rdt.is_some())
 }
 

@@ -7,6 +7,7 @@ mod idmap;
 mod kernel;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod process;
 mod resources;
 mod robustness;
@@ -282,7 +283,6 @@ fn the_root_is_a_directory_that_exists() {
 fn a_part_that_is_to_come_is_refused_by_its_path() {
     for (path, json) in [
         ("linux.intelRdt", r#"{"closID": "a"}"#),
-        ("linux.netDevices", r#"{"eth0": {}}"#),
         ("vm", r#"{"hypervisor": {"path": "/x"}}"#),
         ("windows", r#"{"layerFolders": []}"#),
         (

@@ -14,6 +14,7 @@ pub mod exec;
 pub mod identity;
 pub mod kvm;
 pub mod mount;
+pub mod netlink;
 pub mod path;
 pub mod poll;
 pub mod process;
