@@ -17,9 +17,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Pid, Uid};
 
 use super::v1::V1;
-use super::{
-    Below, Error, Group, Hierarchies, OomWatch, Room, Stats, place, try_device_program, v1, v2,
-};
+use super::{Below, Error, Group, Hierarchies, OomWatch, Room, Stats, place, v1, v2};
 use crate::spec::Id;
 use crate::spec::limits::{ControlFile, GroupPath, Limits};
 use crate::spec::unit::{Manager, Unit};
@@ -146,16 +144,6 @@ impl Systemd {
             _ => {}
         }
     }
-
-    /// Whether `fault` may be passed over: a user may not load programs that guard devices. Nor may
-    /// his container open what he may not, or make nodes: the modes of the devices' files guard them,
-    /// as far as a rule does not deny what they allow.
-    fn guard_by_modes(&self, fault: &Error, limits: &Limits) -> bool {
-        matches!(fault, Error::DeviceProgram { .. })
-            && fault.is_refusal()
-            && self.unit.manager == Manager::User
-            && !limits.deny_some_devices()
-    }
 }
 
 fn version() -> Result<Version, Error> {
@@ -188,25 +176,11 @@ impl Group for Systemd {
         if let Some(pid) = newcomer {
             self.start(limits, pid)?;
         }
-        // Devices come last: all else is set.
-        match self.inner.make(limits, newcomer) {
-            Err(e) if self.guard_by_modes(&e, limits) => {
-                log::debug!("{}: {e}", self.unit.name);
-                Ok(())
-            }
-            made => made,
-        }
+        self.inner.make(limits, newcomer)
     }
 
     fn update(&self, limits: &Limits) -> Result<(), Error> {
         let mut limits = limits.clone();
-        // Asked ahead: an update that fails takes all of it back.
-        if self.unit.manager == Manager::User && !limits.devices.is_empty() {
-            match try_device_program() {
-                Err(e) if self.guard_by_modes(&e, &limits) => limits.devices.clear(),
-                tried => tried?,
-            }
-        }
         let properties = self.told(&limits, version()?);
         let oom_group = self.held(OOM_GROUP);
         // First what takes itself back if the kernel refuses a part of it: systemd, which would undo

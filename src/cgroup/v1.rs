@@ -188,7 +188,7 @@ impl Group for V1 {
         put_all(&groups.settings(limits)?)?;
         match self.device_guard(&groups)? {
             DeviceGuard::Controller(group) => devices::set(group, &limits.devices),
-            DeviceGuard::Program(group) => v2::devices::set(group, &limits.devices),
+            DeviceGuard::Program(group) => v2::devices::set(group, limits),
         }
     }
 
@@ -215,7 +215,7 @@ impl Group for V1 {
             }
             match self.device_guard(&groups)? {
                 DeviceGuard::Controller(group) => self.change_devices(group, &limits.devices),
-                DeviceGuard::Program(group) => v2::devices::set(group, &limits.devices),
+                DeviceGuard::Program(group) => v2::devices::set(group, limits),
             }
         })
     }

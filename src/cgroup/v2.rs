@@ -102,7 +102,7 @@ impl Group for V2 {
         let settings = self.settings(limits)?;
         let group = self.seat.must_be_there()?;
         settings.iter().try_for_each(|s| s.put(group))?;
-        devices::set(group, &limits.devices)
+        devices::set(group, limits)
     }
 
     fn update(&self, limits: &Limits) -> Result<(), Error> {
@@ -112,7 +112,7 @@ impl Group for V2 {
         let settings: Vec<_> = settings.map(|s| (group, s)).collect();
         change_all(&settings, || match limits.devices.is_empty() {
             true => Ok(()),
-            false => devices::set(group, &limits.devices),
+            false => devices::set(group, limits),
         })
     }
 

@@ -4,6 +4,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod delegated;
 mod exec;
 mod ids;
 

@@ -7,15 +7,29 @@ use nix::errno::Errno;
 use crate::cgroup::Error;
 use crate::cgroup::device_program::compile;
 use crate::cgroup::directory::Directory;
-use crate::spec::limits::DeviceRule;
+use crate::spec::limits::{DeviceRule, Limits};
 use crate::sys::bpf;
+use crate::sys::process::outer_uid;
 
 /// By which our programs are known among those of others, such as systemd's `sd_devices`.
 const NAME: bpf::Name = *b"bulkhead_device\0";
 
-/// Lets the rules, in place of those before, decide about every device that the processes of `group`
-/// open or make. At no moment none decides.
-pub(crate) fn set(group: &Directory, rules: &[DeviceRule]) -> Result<(), Error> {
+/// Lets the rules of `limits`, in place of those before, decide about every device that the processes of
+/// `group` open or make. At no moment none decides.
+///
+/// A user may not load programs that guard devices. Nor may his container open what he may not, or make
+/// nodes: the modes of the devices' files guard them, as far as a rule does not deny what they allow.
+pub(crate) fn set(group: &Directory, limits: &Limits) -> Result<(), Error> {
+    match replace(group, &limits.devices) {
+        Err(e) if e.is_refusal() && outer_uid() != 0 && !limits.deny_some_devices() => {
+            log::debug!("{}: {e}", group.path().display());
+            Ok(())
+        }
+        replaced => replaced,
+    }
+}
+
+fn replace(group: &Directory, rules: &[DeviceRule]) -> Result<(), Error> {
     let program = load(rules)?;
     let mut before = ours(group)?;
     let attach = |replaced: Option<&OwnedFd>| {
