@@ -79,24 +79,17 @@ pub(super) fn enter(birth: &Birth) -> Result<Lived, Error> {
             act: "write linux.timeOffsets",
             errno,
         };
-        write_clocks(clocks).map_err(fault)?;
+        write_clocks(*clocks).map_err(fault)?;
     }
     Ok(lived)
 }
 
-/// time_namespaces(7): one line a clock, while nobody lives in the namespace.
-fn write_clocks(clocks: &TimeOffsets) -> Result<(), Errno> {
-    let lines = [
-        ("monotonic", clocks.monotonic),
-        ("boottime", clocks.boottime),
-    ];
-    for (name, offset) in lines {
-        if let Some((seconds, nanoseconds)) = offset {
-            let line = format!("{name} {seconds} {nanoseconds}\n");
-            write(c"/proc/self/timens_offsets", &line)?;
-        }
-    }
-    Ok(())
+fn write_clocks(clocks: TimeOffsets) -> Result<(), Errno> {
+    clocks.lines().try_for_each(|line| {
+        let path = c"/proc/self/timens_offsets";
+        let file = path::open(HERE, path, libc::O_WRONLY, Resolve::Host)?;
+        path::write_once(file.as_fd(), line.to_bytes())
+    })
 }
 
 fn write(path: &std::ffi::CStr, text: &str) -> Result<(), Errno> {

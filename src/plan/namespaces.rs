@@ -45,16 +45,18 @@ impl Planner<'_> {
             self.birth.id_maps = Some(self.container.id_maps.clone());
             self.birth.dumpable = self.host.uid != 0;
             self.push(Step::Gate(Gate::Mapped));
+            if unshare & Kind::Time.bit() != 0 {
+                self.clocks();
+            }
             if self.host.uid != 0 {
                 self.push(Step::BecomeUndumpable);
             }
             self.become_root();
         }
-        // In a joined user namespace.
-        let pid = unshare & Kind::Pid.bit();
-        if pid != 0 {
-            self.hand_over(pid);
-            unshare &= !pid;
+        let for_children = unshare & (Kind::Pid.bit() | Kind::Time.bit());
+        if for_children != 0 {
+            self.hand_over(for_children & Kind::Pid.bit());
+            unshare &= !for_children;
         }
         if unshare != 0 {
             self.push(Step::Unshare(unshare));
@@ -71,6 +73,11 @@ impl Planner<'_> {
         let joins_user = matches!(user, Namespace::Join(_));
         match (kind, namespace) {
             (_, Namespace::Share) => {}
+            // Made before anybody lives in it, so not by the clone that makes the child. And who is not
+            // the first of its pid namespace may hand over.
+            (Kind::Time | Kind::Pid, Namespace::New) if self.makes_clocks_inside() => {
+                return Ok(kind.bit());
+            }
             (Kind::Time, Namespace::New) => {
                 self.birth.clocks = Some(self.container.time_offsets.unwrap_or_default());
             }
@@ -104,6 +111,19 @@ impl Planner<'_> {
     pub(super) fn become_root(&mut self) {
         self.push(Step::BecomeRoot);
         self.push(Step::DieWithRuntime);
+    }
+
+    /// A user has the power to make a time namespace in his user namespace only.
+    fn makes_clocks_inside(&self) -> bool {
+        let all = &self.container.namespaces;
+        self.host.uid != 0 && all.user == Namespace::New && all.time == Namespace::New
+    }
+
+    /// Written while /proc lets the process write to its files.
+    fn clocks(&mut self) {
+        self.push(Step::Unshare(Kind::Time.bit()));
+        let clocks = self.container.time_offsets.unwrap_or_default();
+        self.steps.extend(clocks.lines().map(Step::Clock));
     }
 
     pub(super) fn hand_over(&mut self, namespaces: u64) {

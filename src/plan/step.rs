@@ -40,6 +40,8 @@ pub enum Step {
     /// A pid namespace is for children, and one of a user namespace is for who is in that: the rest is
     /// done by a new process in the place of this one, with namespaces of these `CLONE_NEW*` bits.
     HandOver(u64),
+    /// A line for the clocks of the time namespace that children will live in.
+    Clock(CString),
     NewSession,
     NewKeyring(CString),
     /// `MS_*` flags for every mount of the copied namespace.

@@ -54,6 +54,10 @@ impl Display for Step {
                 let kinds = kinds.join(", ");
                 write!(f, "hand over to a new process with new namespaces: {kinds}")
             }
+            Self::Clock(line) => {
+                let line = line.to_string_lossy();
+                write!(f, "set linux.timeOffsets: {}", line.trim_end())
+            }
             Self::NewSession => f.write_str("start a session"),
             Self::NewKeyring(name) => write!(f, "make the session keyring {}", show(name)),
             Self::Propagate(flags) => f.write_str(match flags & !libc::MS_REC {

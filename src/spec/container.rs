@@ -174,6 +174,18 @@ pub struct TimeOffsets {
     pub boottime: Option<(i64, u32)>,
 }
 
+impl TimeOffsets {
+    /// As `timens_offsets` takes them (time_namespaces(7)): a line a clock.
+    pub fn lines(self) -> impl Iterator<Item = CString> {
+        let clocks = [("monotonic", self.monotonic), ("boottime", self.boottime)];
+        let line = |(clock, offset): (&str, Option<(i64, u32)>)| {
+            let (seconds, nanoseconds) = offset?;
+            CString::new(format!("{clock} {seconds} {nanoseconds}\n")).ok()
+        };
+        clocks.into_iter().filter_map(line)
+    }
+}
+
 /// A node to make below the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {

@@ -1,7 +1,10 @@
 //! New namespaces, shared ones, and those that are there already.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+#[path = "../harness/mod.rs"]
 mod harness;
+
+mod clocks;
 
 use harness::{Bundle, OUTSIDE, needs};
 use nix::libc;
@@ -338,28 +341,6 @@ fn the_oom_score_adjustment_is_set_in_a_user_namespace() {
     let mut bundle = with_user_namespace(&[]);
     bundle.set("/process/oomScoreAdj", json!(321));
     assert_eq!(bundle.run().succeeded().answer()["oom_score_adj"], 321);
-}
-
-#[test]
-fn the_clocks_of_a_time_namespace_are_shifted() {
-    needs!(root, probe);
-    let mut bundle = Bundle::probe(&["report", "+", "read", "/proc/uptime"]);
-    bundle.set("/linux/namespaces/-", json!({ "type": "time" }));
-    bundle.set(
-        "/linux/timeOffsets",
-        json!({ "monotonic": { "secs": 172_800, "nanosecs": 5 }, "boottime": { "secs": 864_000 } }),
-    );
-    let seconds = |text: &str| text.split('.').next().unwrap().parse::<u64>().unwrap();
-    let outside = seconds(&fs::read_to_string("/proc/uptime").unwrap());
-    let answers = bundle.run().succeeded().answers();
-    let offsets = &answers[0]["ok"]["timens_offsets"];
-    assert_eq!(offsets["monotonic"], json!([172_800, 5]));
-    assert_eq!(offsets["boottime"], json!([864_000, 0]));
-    let inside = seconds(answers[1]["ok"].as_str().unwrap());
-    assert!(
-        (864_000..864_600).contains(&(inside - outside.min(inside))),
-        "{inside} {outside}"
-    );
 }
 
 #[test]
