@@ -20,6 +20,7 @@ use oci_spec::runtime as oci;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::error::Category;
 
 use super::error::Error;
 use super::locate;
@@ -389,8 +390,9 @@ fn describe(fault: &serde_json::Error, json: &[u8], document: &str) -> Error {
     let position = format!(" at line {line} column {column}");
     let reason = text.strip_suffix(&position).unwrap_or(&text).to_owned();
     let at = match fault.classify() {
-        serde_json::error::Category::Data => locate::path_at(json, line, column),
-        _ => String::new(),
+        // A number in the place of a word is a fault of syntax for serde_json.
+        Category::Data | Category::Syntax => locate::path_at(json, line, column),
+        Category::Eof | Category::Io => String::new(),
     };
     Error::Json {
         at: format!("{document}{at}"),

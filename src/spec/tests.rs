@@ -137,11 +137,11 @@ fn a_document_is_a_json_object() {
         ("{} {}", "line 1 column 4: trailing characters"),
         (
             "{\"hostname\": 1e999}",
-            "line 1 column 18: number out of range",
+            "hostname: line 1 column 18: number out of range",
         ),
         (
             "{\"hostname\": \"\\ud800\"}",
-            "line 1 column 21: unexpected end of hex escape",
+            "hostname: line 1 column 21: unexpected end of hex escape",
         ),
     ] {
         let fault = load_text(text).unwrap_err();
