@@ -396,3 +396,30 @@ fn a_hook_that_talks_much_is_heard_to_its_end() {
         bundle.run().succeeded();
     }
 }
+
+#[test]
+fn a_state_larger_than_any_pipe_is_told_to_a_hook_however_it_reads() {
+    needs!(root, busybox);
+    let mut bundle = Bundle::busybox("true");
+    let large = "x".repeat(300_000);
+    bundle.set("/annotations", json!({ "org.example.large": large }));
+    let place = bundle.dir.join("size");
+    let slow = format!("sleep 0.2; wc -c >>{}", place.display());
+    for point in [
+        "prestart",
+        "createRuntime",
+        "createContainer",
+        "poststart",
+        "poststop",
+    ] {
+        add(&mut bundle, point, shell("exit 0"));
+        add(&mut bundle, point, shell(&slow));
+        add(&mut bundle, point, shell("exec 0<&-; exit 0"));
+    }
+    bundle.run().succeeded();
+    let sizes = fs::read_to_string(place).unwrap();
+    assert_eq!(sizes.lines().count(), 5, "{sizes}");
+    for size in sizes.lines() {
+        assert!(size.trim().parse::<usize>().unwrap() > 300_000, "{sizes}");
+    }
+}

@@ -48,6 +48,15 @@ fn attach(tree: &OwnedFd, target: &OwnedFd) -> Result<(), Errno> {
     attached
 }
 
+/// Attaches what hides or seals `target`; one that somebody who shares the root has removed since it was
+/// opened needs it no more.
+fn cover(tree: &OwnedFd, target: &OwnedFd) -> Result<(), Stop> {
+    match mount::attach(tree.as_fd(), target.as_fd()) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(Stop::at(Call::Attach, errno)),
+    }
+}
+
 fn is_dir(file: &OwnedFd) -> Result<bool, Errno> {
     Ok(path::stat(file.as_fd())?.st_mode & libc::S_IFMT == libc::S_IFDIR)
 }
@@ -225,7 +234,7 @@ impl Child<'_> {
     pub(super) fn mask_directory(&mut self, target: &OwnedFd) -> Result<(), Stop> {
         if let Some(empty) = &self.found.empty {
             let copy = mount::clone_tree(empty.as_fd(), c"", false).at(Call::OpenSource)?;
-            return mount::attach(copy.as_fd(), target.as_fd()).at(Call::Attach);
+            return cover(&copy, target);
         }
         let fs = mount::fsopen(c"tmpfs").at(Call::OpenFilesystem)?;
         mount::set_value(fs.as_fd(), c"source", c"tmpfs").at(Call::SetOption)?;
@@ -237,8 +246,12 @@ impl Child<'_> {
             | libc::MOUNT_ATTR_NODEV
             | libc::MOUNT_ATTR_NOEXEC;
         let empty = mount::fsmount(fs.as_fd(), attributes).at(Call::MountFilesystem)?;
-        mount::attach(empty.as_fd(), target.as_fd()).at(Call::Attach)?;
-        self.found.empty = Some(empty);
+        match mount::attach(empty.as_fd(), target.as_fd()) {
+            // What is not attached could not be copied for the next.
+            Ok(()) => self.found.empty = Some(empty),
+            Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(Stop::at(Call::Attach, errno)),
+        }
         Ok(())
     }
 
@@ -256,7 +269,7 @@ impl Child<'_> {
         }
         let null = self.found.null.as_ref().map_or(HERE, AsFd::as_fd);
         let copy = mount::clone_tree(null, c"", false).at(Call::OpenSource)?;
-        mount::attach(copy.as_fd(), target.as_fd()).at(Call::Attach)
+        cover(&copy, target)
     }
 
     /// Covers a path with a read-only copy of itself.
@@ -268,6 +281,6 @@ impl Child<'_> {
         let copy = mount::clone_tree(target.as_fd(), c"", true).at(Call::OpenSource)?;
         mount::set_attributes(copy.as_fd(), libc::MOUNT_ATTR_RDONLY, 0, 0, true)
             .at(Call::SetAttributes)?;
-        mount::attach(copy.as_fd(), target.as_fd()).at(Call::Attach)
+        cover(&copy, &target)
     }
 }

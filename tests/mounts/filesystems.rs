@@ -3,7 +3,7 @@
 use super::harness::{Bundle, needs};
 use super::{Mounted, bind, filesystem, has, mount_at, tmpfs};
 use nix::mount::MsFlags;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 
 #[test]
@@ -164,6 +164,27 @@ fn the_groups_are_mounted_in_the_layout_of_the_host_and_read_only() {
         "{}",
         answers[1]
     );
+}
+
+#[test]
+fn without_a_cgroup_namespace_the_containers_own_groups_are_bound() {
+    needs!(root, probe, cgroup1);
+    for (options, write) in [(&["ro"][..], json!(nix::libc::EROFS)), (&[], Value::Null)] {
+        let file = "/sys/fs/cgroup/memory/memory.soft_limit_in_bytes";
+        let mut bundle = Bundle::probe(&["report", "+", "write", file, "104857600"]);
+        bundle.set("/mounts/6/options", json!(options));
+        let answers = bundle.run().succeeded().answers();
+        for name in ["memory", "pids", "unified"] {
+            let target = format!("/sys/fs/cgroup/{name}");
+            let Some(mount) = mount_at(&answers[0]["ok"], &target) else {
+                assert_eq!(name, "unified");
+                continue;
+            };
+            let root = mount["root"].as_str().unwrap();
+            assert!(root.ends_with(&bundle.id), "{mount}");
+        }
+        assert_eq!(answers[1]["errno"], write, "{options:?}");
+    }
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! `maskedPaths`, `readonlyPaths` and a root that is read-only.
 
-use super::harness::{Bundle, needs};
+use super::harness::{Bundle, needs, repetitions};
 use super::{Mounted, allow_mounting, bind, has, mount_at, tmpfs};
 use nix::libc;
 use nix::mount::MsFlags;
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
 fn a_mask_covers_files_and_folders_and_skips_what_is_not_there() {
@@ -78,6 +79,72 @@ fn a_mask_on_a_link_covers_what_it_leads_to_inside_the_root() {
     let answers = bundle.run().succeeded().answers();
     assert_eq!(answers[0]["ok"], "");
     assert_eq!(answers[1]["ok"], json!([]));
+}
+
+#[test]
+fn a_link_that_leads_nowhere_needs_no_mask_and_no_sealing() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&["print", "ran"]);
+    let rootfs = bundle.rootfs();
+    symlink("/not/there", rootfs.join("dangling")).unwrap();
+    symlink("../../../..", rootfs.join("home/top")).unwrap();
+    let paths = json!(["/dangling", "/dangling/below", "/home/top/not/there"]);
+    bundle
+        .set("/linux/maskedPaths", paths.clone())
+        .set("/linux/readonlyPaths", paths);
+    assert_eq!(bundle.run().succeeded().stdout, "ran\n");
+    assert!(!rootfs.join("not").exists());
+}
+
+#[test]
+fn a_read_only_path_on_a_link_seals_what_it_leads_to_inside_the_root() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&["write", "/home/file", "x", "+", "write", "/etc/file", "x"]);
+    symlink("../../../../home", bundle.rootfs().join("upwards")).unwrap();
+    bundle
+        .set("/root/readonly", json!(false))
+        .set("/linux/readonlyPaths", json!(["/upwards"]));
+    let answers = bundle.run().succeeded().answers();
+    assert_eq!(answers[0]["errno"], libc::EROFS);
+    assert_eq!(answers[1]["ok"], 1);
+}
+
+/// Somebody who shares the root takes names away and brings them back.
+#[test]
+fn a_path_that_comes_and_goes_stops_no_container() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&["print", "ran"]);
+    let paths: Vec<String> = (0..8).map(|n| format!("/home/{n}")).collect();
+    bundle
+        .set("/linux/maskedPaths", json!(paths))
+        .set("/linux/readonlyPaths", json!(paths));
+    let home = bundle.rootfs().join("home");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in (0..8).cycle() {
+                let path = home.join(n.to_string());
+                let _ = if n % 2 == 0 {
+                    fs::create_dir(&path)
+                } else {
+                    fs::write(&path, "x")
+                };
+                let _ = if n % 2 == 0 {
+                    fs::remove_dir(&path)
+                } else {
+                    fs::remove_file(&path)
+                };
+                if is_over.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+        });
+        let outcomes: Vec<_> = (0..repetitions(20, 200)).map(|_| bundle.run()).collect();
+        is_over.store(true, Ordering::Relaxed);
+        for outcome in outcomes {
+            assert_eq!(outcome.succeeded().stdout, "ran\n");
+        }
+    });
 }
 
 #[test]
