@@ -28,6 +28,7 @@ fn put(program: &Program, name: &str, end: End) {
         annotations: BTreeMap::new(),
         group_paths: Vec::new(),
         unit: None,
+        rdt_groups: None,
         hooks: LaterHooks::default(),
         agent: None,
         keeps_keyring: false,

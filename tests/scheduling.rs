@@ -229,6 +229,15 @@ fn processors_that_are_not_there_are_an_error() {
     }
 }
 
+#[test]
+fn a_class_of_service_is_an_error_where_nobody_has_mounted_resctrl() {
+    needs!(root, probe);
+    let mut bundle = Bundle::probe(&[]);
+    bundle.set("/linux/intelRdt", json!({ "l3CacheSchema": "L3:0=f" }));
+    let said = "linux.intelRdt: no resctrl filesystem is mounted on this host";
+    bundle.create().failed_with(said);
+}
+
 /// The policy of the shell's own memory, as numa_maps of proc(5) names it.
 #[track_caller]
 fn memory_policy(policy: Value) -> String {

@@ -25,6 +25,7 @@ mod error;
 mod hierarchies;
 mod oom;
 mod removal;
+pub mod resctrl;
 mod seat;
 mod settings;
 pub mod stats;

@@ -146,9 +146,9 @@ fn linux() -> Linux {
         apparmor: YES,
         selinux: YES,
         intel_rdt: IntelRdt {
-            enabled: false,
-            schemata: false,
-            monitoring: false,
+            enabled: true,
+            schemata: true,
+            monitoring: true,
         },
         memory_policy: MemoryPolicy {
             modes: scheduling::memory_policy_modes(),

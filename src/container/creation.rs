@@ -10,7 +10,7 @@ use super::hooks::{self, HookState};
 use super::network;
 use super::readiness::Readiness;
 use super::{Context, Error, Status, agent, call, oom};
-use crate::cgroup::{self, Group};
+use crate::cgroup::{self, Group, resctrl};
 use crate::launch::{self, Equipment, Launched};
 use crate::plan::Gate;
 use crate::plan::step::Step;
@@ -70,6 +70,12 @@ impl Creation {
         if !self.draft.plan.gates().any(|gate| gate == Gate::Grouped) {
             let made = self.make_group(None);
             made.or_else(|fault| self.do_without_group(fault))?;
+        }
+
+        if let (Some(groups), Some(asked)) =
+            (&mut self.draft.rdt_groups, &self.draft.container.intel_rdt)
+        {
+            resctrl::make(groups, &asked.schemata)?;
         }
 
         self.launch()?;
@@ -201,6 +207,9 @@ impl Creation {
                 if self.must_be_ready() {
                     self.launched()?.wait_for(gate, &self.draft.plan)?;
                 }
+                if let Some(groups) = &self.draft.rdt_groups {
+                    resctrl::join(groups, self.launched()?.pid)?;
+                }
                 self.launched()?.grant(&self.draft.plan.birth.grants)?;
                 self.announce()?;
             }
@@ -280,6 +289,10 @@ impl Creation {
                 log::warn!("container {id}: {e}; what is left goes with delete --force");
                 whole = false;
             }
+        }
+        if let Some(Err(e)) = self.draft.rdt_groups.as_ref().map(resctrl::remove) {
+            log::warn!("container {id}: {e}; what is left goes with delete --force");
+            whole = false;
         }
         if self.launched.is_some() {
             hooks::run_poststop(&self.record);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::state::status;
 use super::{Context, Error, Status, call, hooks, kill};
-use crate::cgroup::Group;
+use crate::cgroup::{Group, resctrl};
 use crate::spec::Id;
 use crate::state::{self as records, Record, Slot};
 use crate::sys::poll;
@@ -101,6 +101,9 @@ pub(super) fn destroy(slot: Slot, record: &Record, group: Option<&dyn Group>) ->
         // Also without a private pid namespace nothing outlives the container.
         group.kill()?;
         group.remove()?;
+    }
+    if let Some(groups) = &record.rdt_groups {
+        resctrl::remove(groups)?;
     }
     hooks::run_poststop(record);
     Ok(slot.remove()?)

@@ -7,11 +7,12 @@ use nix::errno::Errno;
 use super::listeners::Listeners;
 use super::terminal::Console;
 use super::{Context, CreateOptions, Error, GroupDriver, agent, host, readiness};
-use crate::cgroup::{Group, Hierarchies, place, place_unit};
+use crate::cgroup::{Group, Hierarchies, place, place_unit, resctrl};
 use crate::launch;
 use crate::plan::step::Step;
 use crate::plan::{Ending, Plan, Wishes, plan};
 use crate::spec::container::Namespace;
+use crate::spec::intel_rdt::RdtGroups;
 use crate::spec::limits::GroupPath;
 use crate::spec::mounts::What;
 use crate::spec::seccomp::Agent;
@@ -28,6 +29,7 @@ pub(super) struct Draft {
     pub(super) config: Vec<u8>,
     pub(super) container: Container,
     pub(super) group: Option<Box<dyn Group>>,
+    pub(super) rdt_groups: Option<RdtGroups>,
     pub(super) plan: Plan,
     pub(super) listeners: Listeners,
     pub(super) console: Console,
@@ -76,6 +78,10 @@ impl Draft {
             preserve_fds: passed,
         };
         let (group, plan) = plan_for(cx.groups, &container, &wishes)?;
+        let rdt_groups = match &container.intel_rdt {
+            Some(asked) => Some(resctrl::place(&resctrl::find()?, asked, id)?),
+            None => None,
+        };
         let listeners = Listeners {
             pid_file: options.pid_file.clone(),
             // runc looks from the bundle; an absolute path stays as it is.
@@ -86,6 +92,7 @@ impl Draft {
             config,
             container,
             group,
+            rdt_groups,
             plan,
             listeners,
             console,
@@ -151,6 +158,7 @@ impl Draft {
             annotations: self.container.annotations.clone(),
             group_paths: group.map(|group| group.paths()).unwrap_or_default(),
             unit: group.and_then(|group| group.unit()).cloned(),
+            rdt_groups: self.rdt_groups.clone(),
             hooks: LaterHooks {
                 poststart: self.container.hooks.poststart.clone(),
                 poststop: self.container.hooks.poststop.clone(),

@@ -16,7 +16,7 @@ use super::oom::Witness;
 use super::state::{errno, status};
 use super::terminal::{Console, Terminal};
 use super::{Context, Error, Status, agent, call, host, successor, wait};
-use crate::cgroup::{Below, Room};
+use crate::cgroup::{Below, Room, resctrl};
 use crate::launch::{self, Equipment, Launched};
 use crate::plan::step::Kind;
 use crate::plan::{self, Ending, Gate, Plan, Target, Wishes};
@@ -157,6 +157,9 @@ impl Guest {
         // It is in the group by now: whoever deletes the container from here on kills it as well.
         if kill::process(&self.record)?.is_none() {
             return Err(STOPPED);
+        }
+        if let Some(groups) = &self.record.rdt_groups {
+            resctrl::join(groups, launched.pid)?;
         }
         let granted = launched.grant(&self.plan.birth.grants);
         granted.map_err(Error::Join)?;

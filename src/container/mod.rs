@@ -107,6 +107,8 @@ pub enum Error {
     #[error(transparent)]
     Group(#[from] cgroup::Error),
     #[error(transparent)]
+    Rdt(#[from] cgroup::resctrl::Error),
+    #[error(transparent)]
     Record(#[from] records::Error),
     /// The texts around it are those that runc's callers look for.
     #[error("unable to start container process: {0}")]

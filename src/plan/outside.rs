@@ -13,6 +13,13 @@ pub(super) fn lines(container: &Container, host: &Host) -> Vec<String> {
     if !matches!(host.groups, Groups::Disabled) {
         lines.extend(limits::lines(&container.limits));
     }
+    lines.extend(container.intel_rdt.iter().map(|rdt| {
+        let class = rdt.class.as_deref().unwrap_or("of its own");
+        match rdt.schemata.as_slice() {
+            [] => format!("put it in the resctrl class {class}"),
+            lines => format!("put it in the resctrl class {class} ({})", lines.join(", ")),
+        }
+    }));
     lines.extend(container.net_devices.iter().map(|device| {
         let (name, inside) = (
             device.name.to_string_lossy(),

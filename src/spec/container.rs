@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::intel_rdt::IntelRdt;
 use super::limits::{GroupPath, Limits};
 use super::mounts::{Mount, Propagation};
 use super::net_devices::NetDevice;
@@ -30,6 +31,7 @@ pub struct Container {
     pub time_offsets: Option<TimeOffsets>,
     /// The document's own, not the default ones that every /dev gets.
     pub devices: Vec<Device>,
+    pub intel_rdt: Option<IntelRdt>,
     pub net_devices: Vec<NetDevice>,
     pub sysctls: Vec<Sysctl>,
     pub masked_paths: Vec<InRoot>,

@@ -8,6 +8,7 @@ mod document;
 mod error;
 mod hooks;
 mod idmap;
+pub mod intel_rdt;
 mod kernel;
 pub mod limits;
 mod locate;
@@ -118,10 +119,10 @@ fn convert(document: Document, bundle: &Path) -> Result<Container, Error> {
     let hooks = document.hooks.map(Object::members);
     let linux = document.linux.map_or_else(Linux::default, Object::members);
     let at = At::Top.key("linux");
-    refuse_unsupported(&linux, at)?;
     let resources = linux.resources.map(Object::members);
     let no_pids = NoPids::of_version(&oci_version);
     let personality = linux.personality.as_deref();
+    let intel_rdt = linux.intel_rdt.as_deref();
     let memory_policy = linux.memory_policy.as_deref();
 
     // What the other parts are checked against.
@@ -162,6 +163,9 @@ fn convert(document: Document, bundle: &Path) -> Result<Container, Error> {
         masked_paths: kernel::convert_paths(linux.masked_paths, at.key("maskedPaths"))?,
         readonly_paths: kernel::convert_paths(linux.readonly_paths, at.key("readonlyPaths"))?,
         personality: kernel::convert_personality(personality, at.key("personality"))?,
+        intel_rdt: intel_rdt
+            .map(|rdt| intel_rdt::convert(rdt, at.key("intelRdt")))
+            .transpose()?,
         net_devices: net_devices::convert(linux.net_devices, &namespaces, at.key("netDevices"))?,
         mount_label: process::convert_label(linux.mount_label, at.key("mountLabel"))?,
         memory_policy: memory_policy
@@ -217,10 +221,6 @@ fn refuse_foreign(document: &Document) -> Result<(), Error> {
             .refuse_if(part.as_ref().is_some_and(|part| !part.is_empty()))?;
     }
     Ok(())
-}
-
-fn refuse_unsupported(linux: &Linux, at: At<'_>) -> Result<(), Error> {
-    at.key("intelRdt").refuse_if(linux.intel_rdt.is_some())
 }
 
 fn convert_root(

@@ -4,6 +4,7 @@ mod controllers;
 mod files;
 mod hooks;
 mod idmap;
+mod intel_rdt;
 mod kernel;
 mod mounts;
 mod namespaces;
@@ -282,7 +283,6 @@ fn the_root_is_a_directory_that_exists() {
 #[test]
 fn a_part_that_is_to_come_is_refused_by_its_path() {
     for (path, json) in [
-        ("linux.intelRdt", r#"{"closID": "a"}"#),
         ("vm", r#"{"hypervisor": {"path": "/x"}}"#),
         ("windows", r#"{"layerFolders": []}"#),
         (

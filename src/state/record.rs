@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::time::Time;
 use crate::spec::Id;
 use crate::spec::container::Hook;
+use crate::spec::intel_rdt::RdtGroups;
 use crate::spec::seccomp::Agent;
 use crate::spec::unit::Unit;
 use crate::sys::process;
@@ -47,6 +48,9 @@ pub struct Record {
     /// The unit of systemd that they are: a command need not be told of the driver again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
+    /// Its groups in the resctrl filesystem.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rdt_groups: Option<RdtGroups>,
     #[serde(default)]
     pub hooks: LaterHooks,
     /// Who is to answer calls of the container's processes.

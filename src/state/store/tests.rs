@@ -48,6 +48,7 @@ fn record(name: &str) -> Record {
             slice: "user.slice".into(),
             name: "bulkhead-x.scope".into(),
         }),
+        rdt_groups: None,
         hooks: LaterHooks {
             poststart: Vec::new(),
             poststop: vec![Hook {
