@@ -369,10 +369,7 @@ fn the_examples_of_the_schema_get_what_they_deserve() {
             "good/spec-example.json",
             "ociVersion: 0.5.0-dev is not supported: only 1.x.y is",
         ),
-        (
-            "good/linux-netdevice.json",
-            "linux.netDevices: not supported yet",
-        ),
+        ("good/linux-netdevice.json", no_mounts),
         ("good/linux-rdma.json", no_mounts),
         ("good/freebsd-minimal.json", no_mounts),
         ("good/zos-minimal.json", no_mounts),

@@ -85,6 +85,7 @@ fn devices_go_to_a_network_namespace_of_its_own() {
         r#"[{"type": "mount"}, {"type": "network", "path": "/proc/self/ns/net"}]"#,
     ] {
         let changes = [
+            ("hostname", ""),
             ("linux.namespaces", namespaces),
             ("linux.netDevices", r#"{"eth0": {}}"#),
         ];
