@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Bundle, mount_at, needs};
+use harness::{Bundle, OUTSIDE, mount_at, needs};
 use nix::libc;
 use serde_json::{Value, json};
 use std::fs;
@@ -299,15 +299,22 @@ fn a_sysctl_of_the_host_is_refused() {
 #[test]
 fn the_network_has_only_a_loopback_that_is_up() {
     needs!(root, probe);
-    let bundle = Bundle::probe(&[
+    let act = [
         "list",
         "/sys/class/net",
         "+",
         "read",
         "/sys/class/net/lo/flags",
-    ]);
-    let answers = bundle.run().succeeded().answers();
-    assert_eq!(answers[0]["ok"], json!(["lo"]));
+    ];
+    let own_users = |bundle: &mut Bundle| drop(bundle.map_users(OUTSIDE, 65536));
+    for change in [|_: &mut Bundle| (), own_users] {
+        let mut bundle = Bundle::probe(&act);
+        change(&mut bundle);
+        let answers = bundle.run().succeeded().answers();
+        assert_eq!(answers[0]["ok"], json!(["lo"]));
+        let flags = format!("{:#x}\n", libc::IFF_UP | libc::IFF_LOOPBACK);
+        assert_eq!(answers[1]["ok"], flags.as_str());
+    }
 }
 
 #[test]

@@ -15,7 +15,9 @@ use crate::spec::units::InRoot;
 use crate::sys::courier::Courier;
 use crate::sys::path::{self, HERE, Resolve};
 use crate::sys::report::{NOTE, Report};
-use crate::sys::{alloc, channel, clone, exec, identity, mount, schedule, seccomp, signal};
+use crate::sys::{
+    alloc, channel, clone, exec, identity, loopback, mount, schedule, seccomp, signal,
+};
 
 /// What the child was given and what it has found so far.
 #[derive(Debug)]
@@ -118,6 +120,7 @@ impl<'a> Child<'a> {
                 }
             }
             Step::Clock(line) => write_file(HERE, c"/proc/self/timens_offsets", line)?,
+            Step::SetUpLoopback => loopback::set_up()?,
             Step::NewSession => identity::new_session()?,
             Step::NewKeyring(name) => new_keyring(name)?,
             Step::Propagate(flags) => mount::set_propagation(c"/", *flags)?,

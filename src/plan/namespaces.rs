@@ -64,6 +64,10 @@ impl Planner<'_> {
         if !self.container.net_devices.is_empty() {
             self.push(Step::Gate(Gate::Connected));
         }
+        // As runc has it: programs that talk to themselves need no network for that.
+        if all.network == Namespace::New {
+            self.push(Step::SetUpLoopback);
+        }
         self.cgroup_namespace(&all.cgroup)
     }
 

@@ -42,6 +42,8 @@ pub enum Step {
     HandOver(u64),
     /// A line for the clocks of the time namespace that children will live in.
     Clock(CString),
+    /// In the network namespace that the child was born in or made.
+    SetUpLoopback,
     NewSession,
     NewKeyring(CString),
     /// `MS_*` flags for every mount of the copied namespace.

@@ -93,6 +93,7 @@ impl Display for Step {
             Self::MoveRoot { .. } => f.write_str("move it over the root and change into it"),
             Self::RootPropagation(flags) => write!(f, "make the root {}", propagation(*flags)),
             Self::ReadOnlyRoot => f.write_str("make the root read-only"),
+            Self::SetUpLoopback => f.write_str("set the loopback interface up"),
             Self::Hostname(name) => write!(f, "set the hostname {}", show(name)),
             Self::Domainname(name) => write!(f, "set the domain name {}", show(name)),
             Self::Sysctl { key, value, .. } => write!(f, "set sysctl {key} to {}", show(value)),

@@ -13,6 +13,7 @@ pub mod courier;
 pub mod exec;
 pub mod identity;
 pub mod kvm;
+pub mod loopback;
 pub mod mount;
 pub mod netlink;
 pub mod path;
