@@ -29,6 +29,7 @@ fn host(groups: Groups) -> Host {
         denies_setgroups: false,
         has_apparmor: false,
         has_selinux: false,
+        in_user_namespace: false,
         has_kcore: true,
         groups,
         unit: None,

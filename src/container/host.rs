@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Error, call};
 use crate::cgroup::{Group, Hierarchies, Hierarchy};
 use crate::plan::host::{Groups, Hierarchy as Shown, Host};
+use crate::state::in_user_namespace;
 use crate::sys::identity;
 
 /// Looks around; `group` is the one that the container will be in.
@@ -20,6 +21,7 @@ pub(super) fn probe(
         has_apparmor: std::fs::read_to_string("/sys/module/apparmor/parameters/enabled")
             .is_ok_and(|word| word.starts_with('Y')),
         has_selinux: has_selinux(),
+        in_user_namespace: in_user_namespace(),
         has_kcore: Path::new("/proc/kcore").exists(),
         groups: match hierarchies {
             Some(hierarchies) => shown(hierarchies, group),

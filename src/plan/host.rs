@@ -17,6 +17,8 @@ pub struct Host {
     pub denies_setgroups: bool,
     pub has_apparmor: bool,
     pub has_selinux: bool,
+    /// The runtime itself is in a user namespace: the kernel lets no root of one make devices.
+    pub in_user_namespace: bool,
     /// Whether there is a /proc/kcore for /dev/core to name.
     pub has_kcore: bool,
     pub groups: Groups,

@@ -84,27 +84,27 @@ impl Planner<'_> {
             self.steps.extend(last.map(Step::Affinity));
         }
         let (user, pid) = (Kind::User.bit(), Kind::Pid.bit());
-        // Who is not root has to enter the user namespace first (setns(2)), and the pid namespace, which
-        // holds for children only, from there. The host's root may enter what belongs to any user
-        // namespace, but not once it has entered one itself: it goes to the pid namespace for the clone.
-        if self.host.uid != 0 && target.has(Kind::User) {
-            self.enter_namespaces(target, target.namespaces)?;
-            if target.has(Kind::Pid) {
-                self.hand_over(0);
-            }
-            self.become_root();
-            return Ok(());
-        }
-        if target.has(Kind::Pid) {
+        // Who is not root has to enter the user namespace first (setns(2)). Root may enter what belongs
+        // to any user namespace below its own, but not once it has entered one itself.
+        let mut others = target.namespaces & !user;
+        if self.can_come_back(target.has(Kind::User)) && target.has(Kind::Pid) {
+            others &= !pid;
             self.birth.joins.push(Join {
                 namespace: target.process()?,
                 kind: Kind::Pid,
                 path: c"of the container".into(),
             });
         }
-        self.enter_namespaces(target, target.namespaces & !user & !pid)?;
+        if self.host.uid == 0 {
+            self.enter_namespaces(target, others)?;
+            self.enter_namespaces(target, target.namespaces & user)?;
+        } else {
+            self.enter_namespaces(target, target.namespaces)?;
+        }
+        if others & pid != 0 {
+            self.hand_over(0);
+        }
         if target.has(Kind::User) {
-            self.enter_namespaces(target, user)?;
             self.become_root();
         }
         Ok(())

@@ -216,6 +216,14 @@ impl Planner<'_> {
         self.steps.push(step);
     }
 
+    /// A pid namespace holds for children only. The runtime goes there for the clone and comes back,
+    /// which wants CAP_SYS_ADMIN where its own namespace belongs (setns(2)): one that is in a user
+    /// namespace has not got that, nor one of a user's with power only in what it joins. For these a
+    /// process of the container's goes, and hands over.
+    fn can_come_back(&self, joins_user: bool) -> bool {
+        !self.host.in_user_namespace && (self.host.uid == 0 || !joins_user)
+    }
+
     /// Whether the container's root is not the host's.
     fn has_user_namespace(&self) -> bool {
         self.container.namespaces.user != Namespace::Share

@@ -54,7 +54,7 @@ impl Planner<'_> {
             self.become_root();
         }
         let for_children = unshare & (Kind::Pid.bit() | Kind::Time.bit());
-        if for_children != 0 {
+        if for_children != 0 || self.joins_pid_itself() {
             self.hand_over(for_children & Kind::Pid.bit());
             unshare &= !for_children;
         }
@@ -85,9 +85,11 @@ impl Planner<'_> {
             (Kind::Time, Namespace::New) => {
                 self.birth.clocks = Some(self.container.time_offsets.unwrap_or_default());
             }
-            // A pid namespace holds for children only; and who is born in a user namespace of its
-            // own has no power over namespaces of the host: the runtime goes there for a moment.
-            (Kind::Pid, Namespace::Join(path)) => self.birth.joins.push(join(kind, path)?),
+            // Who is born in a user namespace of its own has no power over namespaces of the host, and
+            // a pid namespace holds for children only: the runtime goes there for a moment.
+            (Kind::Pid, Namespace::Join(path)) if !self.joins_pid_itself() => {
+                self.birth.joins.push(join(kind, path)?);
+            }
             (Kind::Network | Kind::Ipc | Kind::Uts, Namespace::Join(path))
                 if *user == Namespace::New =>
             {
@@ -109,6 +111,15 @@ impl Planner<'_> {
             (_, Namespace::New) => self.birth.namespaces |= kind.bit(),
         }
         Ok(0)
+    }
+
+    /// Whether the child goes to the pid namespace of its container, from where the runtime could not
+    /// come back.
+    fn joins_pid_itself(&self) -> bool {
+        let all = &self.container.namespaces;
+        let [joins_user, joins_pid] =
+            [&all.user, &all.pid].map(|one| matches!(one, Namespace::Join(_)));
+        joins_pid && all.user != Namespace::New && !self.can_come_back(joins_user)
     }
 
     /// A change of user clears the parent death signal (prctl(2)).
