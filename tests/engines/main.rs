@@ -7,7 +7,10 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod containerd;
+mod cri;
 mod docker;
+mod podman;
 mod transcript;
 
 use harness::{eventually, fixture, scratch};

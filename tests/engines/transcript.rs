@@ -15,8 +15,9 @@
 use super::PATH;
 use crate::harness::{is_full, program, scratch, slowness, tell};
 use std::ffi::OsStr;
-use std::path::PathBuf;
-use std::process::Command;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -105,7 +106,7 @@ pub(crate) fn prove(engine: &Engine, transcript: &str) {
         };
         let word = *verdict.as_ref().unwrap_or(&"DIFFERS");
         tell(&format!(
-            "engines: {:10} | {:66} | {place} | {word} | {:.1} s",
+            "engines: {:17} | {:66} | {place} | {word} | {:.1} s",
             engine.name,
             row.shows,
             start.elapsed().as_secs_f32()
@@ -146,33 +147,40 @@ fn answer(engine: &Engine, row: &Row, which: usize) -> Answer {
     let name = format!("row{:03}", COUNT.fetch_add(1, Ordering::Relaxed));
     let folder = scratch(&name);
     let patience = 60 * slowness();
-    let output = Command::new("timeout")
+    // Files: what outlives the shell and holds its outputs is not waited for.
+    let [stdout, stderr] = ["stdout", "stderr"].map(|name| folder.join(name));
+    Command::new("timeout")
         .args(["--kill-after=5", &patience.to_string(), "bash", "-c"])
         .arg(format!("{PRELUDE}{}\n{}", engine.prelude, row.script))
         .env_clear()
         .env("PATH", PATH)
         .env("HOME", &folder)
+        .env("SHELL", "/bin/bash")
         .env("R", &engine.runtimes[which])
         .env("N", &name)
         .env("D", &folder)
         .env("PATIENCE", (patience / 4).to_string())
-        .output()
+        .stdin(Stdio::null())
+        .stdout(File::create(&stdout).unwrap())
+        .stderr(File::create(&stderr).unwrap())
+        .status()
         .unwrap();
-    let plain = |bytes: &[u8]| {
-        let text = String::from_utf8_lossy(bytes).replace(&*folder.to_string_lossy(), "$D");
+    let plain = |file: &Path| {
+        let text = String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned();
+        let text = text.replace(&*folder.to_string_lossy(), "$D");
         // `script` shows the end of its own input.
         text.replace(&name, "$N")
             .replace("^@", "")
             .replace('\r', "")
     };
     Answer {
-        stdout: plain(&output.stdout),
-        stderr: same_words(&plain(&output.stderr)),
+        stdout: plain(&stdout),
+        stderr: same_words(&plain(&stderr)),
     }
 }
 
 const PRELUDE: &str = r#"
-await() { for ((i = 0; i < PATIENCE * 10; i++)); do eval "$1" && return; sleep 0.1; done; echo "never: $1"; }
+await() { for ((i = 0; i < PATIENCE * 10; i++)); do eval "$1" 2>/dev/null && return; sleep 0.1; done; echo "never: $1"; }
 "#;
 
 /// What newer versions of runc say, as Debian's does.
