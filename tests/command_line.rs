@@ -85,7 +85,6 @@ fn a_command_that_does_not_exist_is_code_3() {
             ("foo -h", "No help topic for 'foo'"),
             ("--debug=false foo --bar", "No help topic for 'foo'"),
             ("help foo", "No help topic for 'foo'"),
-            ("checkpoint --help", "No help topic for 'checkpoint'"),
         ],
     );
 }

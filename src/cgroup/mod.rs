@@ -22,6 +22,7 @@ mod device_program;
 mod devices;
 mod directory;
 mod error;
+mod flags;
 mod hierarchies;
 mod oom;
 mod removal;
@@ -54,6 +55,7 @@ use v2::V2;
 pub use below::Below;
 pub use devices::DeviceGuard;
 pub use error::Error;
+pub use flags::HierarchyFlags;
 pub use hierarchies::{Hierarchies, Hierarchy};
 pub use oom::OomWatch;
 

@@ -112,7 +112,8 @@ fn features() -> Features {
         linux: linux(),
         // Engines look for the release of runc whose command line this is.
         annotations: BTreeMap::from([
-            ("org.opencontainers.runc.checkpoint.enabled", "false"),
+            // As in runc: that there are such commands, be criu installed by now or not.
+            ("org.opencontainers.runc.checkpoint.enabled", "true"),
             ("org.opencontainers.runc.version", program::RUNC),
         ]),
         // A document may set properties of the container's unit by it.

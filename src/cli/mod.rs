@@ -5,9 +5,11 @@
 
 mod arguments;
 mod check;
+mod checkpoint;
 mod context;
 mod create;
 mod creation;
+mod criu;
 mod delete;
 mod duration;
 mod events;
@@ -23,6 +25,7 @@ mod pause;
 mod plan;
 mod program;
 mod ps;
+mod restore;
 mod resume;
 mod run;
 mod signal;
@@ -82,6 +85,8 @@ static COMMANDS: &[Command] = &[
     stop::COMMAND,
     wait::COMMAND,
     delete::COMMAND,
+    checkpoint::COMMAND,
+    restore::COMMAND,
     spec::COMMAND,
     plan::COMMAND,
     check::COMMAND,

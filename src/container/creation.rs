@@ -1,7 +1,7 @@
 //! What `create` and `run` have in common: a container that comes to be, step by step, and can be
 //! undone at each.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::unistd::{Pid, Uid};
 
@@ -9,6 +9,7 @@ use super::draft::Draft;
 use super::hooks::{self, HookState};
 use super::network;
 use super::readiness::Readiness;
+use super::revival::Restored;
 use super::{Context, Error, Status, agent, call, oom};
 use crate::cgroup::{self, Group, resctrl};
 use crate::launch::{self, Equipment, Launched};
@@ -24,10 +25,12 @@ pub(super) const GATE: &str = "gate";
 /// A container that is being made. Until [`Creation::commit`] all of it can be taken back.
 #[derive(Debug)]
 pub(super) struct Creation {
-    draft: Draft,
-    slot: Slot,
+    pub(super) draft: Draft,
+    pub(super) slot: Slot,
     pub(super) record: Record,
     launched: Option<Launched>,
+    /// What CRIU has made, where it is CRIU that was launched.
+    pub(super) restored: Option<Restored>,
     /// Where the master of the terminal comes from.
     console: Option<OwnedFd>,
     readiness: Option<Readiness>,
@@ -44,6 +47,7 @@ impl Creation {
             slot,
             record,
             launched: None,
+            restored: None,
             console: None,
             readiness: None,
         };
@@ -78,13 +82,16 @@ impl Creation {
             resctrl::make(groups, &asked.schemata)?;
         }
 
+        self.plan_revival()?;
         self.launch()?;
         let gates: Vec<Gate> = self.draft.plan.gates().collect();
         for gate in gates {
             self.attend(gate)?;
         }
 
-        if !self.draft.wishes.await_start {
+        if let Some(revival) = self.draft.revival.take() {
+            self.revive(revival)?;
+        } else if !self.draft.wishes.await_start {
             self.see_program()?;
         }
         Ok(())
@@ -157,6 +164,14 @@ impl Creation {
         let doors = group.map_or(Ok(Vec::new()), |group| group.doors())?;
         let (ours, theirs) = self.draft.console.open()?;
         self.console = ours;
+        // CRIU brings the terminal back, and hands over its master.
+        let theirs = match &mut self.draft.revival {
+            Some(revival) => {
+                revival.console = theirs;
+                None
+            }
+            None => theirs,
+        };
         let equipment = Equipment {
             group: group.and_then(|group| group.entrance()),
             doors: &doors,
@@ -168,11 +183,19 @@ impl Creation {
         Ok(())
     }
 
-    fn launched(&self) -> Result<&Launched, Error> {
+    pub(super) fn launched(&self) -> Result<&Launched, Error> {
         // Set by `launch`, which comes first.
         self.launched
             .as_ref()
             .ok_or(Error::State("container not running"))
+    }
+
+    /// The container's first process.
+    fn process(&self) -> Result<(Pid, BorrowedFd<'_>), Error> {
+        Ok(match &self.restored {
+            Some(restored) => (restored.pid, restored.pidfd.as_fd()),
+            None => self.launched().map(|l| (l.pid, l.pidfd.as_fd()))?,
+        })
     }
 
     /// Does what the child waits for at `gate`, ahead of its coming where that is all the same.
@@ -232,25 +255,33 @@ impl Creation {
 
     fn run_hooks(&mut self) -> Result<(), Error> {
         let pid = self.launched()?.pid.as_raw();
-        let state = HookState {
-            status: Status::Creating,
-            pid,
-            record: &self.record,
-        };
-        let hooks = &self.draft.container.hooks;
-        hooks::run("prestart", &hooks.prestart, &state)?;
-        hooks::run("createRuntime", &hooks.create_runtime, &state)?;
-        let state = state.to_json();
+        self.run_runtime_hooks(pid)?;
+        let state = self.hook_state(Status::Creating, pid).to_json();
         match &mut self.launched {
             Some(launched) => Ok(launched.tell_hooks(&state)?),
             None => Ok(()),
         }
     }
 
+    /// The hooks of the runtime's side, for the first process `pid`.
+    pub(super) fn run_runtime_hooks(&self, pid: i32) -> Result<(), Error> {
+        let state = self.hook_state(Status::Creating, pid);
+        let hooks = &self.draft.container.hooks;
+        hooks::run("prestart", &hooks.prestart, &state)?;
+        hooks::run("createRuntime", &hooks.create_runtime, &state)
+    }
+
+    fn hook_state(&self, status: Status, pid: i32) -> HookState<'_> {
+        HookState {
+            status,
+            pid,
+            record: &self.record,
+        }
+    }
+
     /// From here on other commands find the process.
-    fn announce(&mut self) -> Result<(), Error> {
-        let launched = self.launched()?;
-        let pid = launched.pid.as_raw();
+    pub(super) fn announce(&mut self) -> Result<(), Error> {
+        let pid = self.process()?.0.as_raw();
         // It is a child that nobody else reaps: it is there, alive or dead.
         let identity = Identity::of(pid).map_err(super::state::read_process)?;
         self.record.pid = Some(pid);
@@ -261,14 +292,9 @@ impl Creation {
             Phase::Running
         };
         self.slot.save(&self.record)?;
-        let pidfd = self.launched()?.pidfd.as_fd();
+        let pidfd = self.process()?.1;
         self.draft.listeners.tell(pid, pidfd, b"standard")?;
-        let state = HookState {
-            status: Status::Created,
-            pid,
-            record: &self.record,
-        }
-        .to_json();
+        let state = self.hook_state(Status::Created, pid).to_json();
         match &mut self.launched {
             Some(launched) => Ok(launched.tell_hooks(&state)?),
             None => Ok(()),
@@ -281,6 +307,9 @@ impl Creation {
         let id = self.record.id.clone();
         if let Some(launched) = &self.launched {
             launched.kill();
+        }
+        if let Some(restored) = &self.restored {
+            restored.kill();
         }
         let mut whole = true;
         if let Some(group) = &self.draft.group {
@@ -304,12 +333,16 @@ impl Creation {
 
     /// The container stays: its parts are handed over, under its lock.
     pub(super) fn commit(self) -> Result<Made, Error> {
-        let launched = self.launched.ok_or(Error::State("container not running"))?;
+        let process = match (self.restored, self.launched) {
+            (Some(restored), _) => restored.pidfd,
+            (None, Some(launched)) => launched.pidfd,
+            (None, None) => return Err(Error::State("container not running")),
+        };
         Ok(Made {
             slot: self.slot,
             record: self.record,
             group: self.draft.group,
-            process: launched.pidfd,
+            process,
             console: self.console,
             readiness: self.readiness,
         })

@@ -83,7 +83,7 @@ fn seize(cx: &Context, id: &Id) -> Result<Option<Slot>, Error> {
 }
 
 /// Kills what lives and waits for it.
-fn end(record: &Record) -> Result<(), Error> {
+pub(super) fn end(record: &Record) -> Result<(), Error> {
     let process = kill::process(record)?;
     kill::kill_all(record)?;
     if let Some(process) = process {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::listeners::Listeners;
+use super::revival::Revival;
 use super::terminal::Console;
 use super::{Context, CreateOptions, Error, GroupDriver, agent, host, readiness};
 use crate::cgroup::{Group, Hierarchies, place, place_unit, resctrl};
@@ -41,6 +42,8 @@ pub(super) struct Draft {
     pub(super) manager: Option<Vec<u8>>,
     /// Who will wait for the end of a detached container.
     pub(super) monitor: Option<Identity>,
+    /// For a container that is brought back; the plan is what it was made by.
+    pub(super) revival: Option<Revival>,
 }
 
 impl Draft {
@@ -100,6 +103,7 @@ impl Draft {
             rootless: cx.rootless,
             driver: cx.groups,
             monitor: None,
+            revival: None,
             manager: options.notify_socket.clone(),
         };
         draft.agent().map_or(Ok(()), agent::check)?;
@@ -112,7 +116,8 @@ impl Draft {
         let is_root = nix::unistd::geteuid().is_root() && !in_user_namespace();
         // Nothing but a group keeps a root of the host's from its devices.
         let is_confined = !is_root || self.container.namespaces.user != Namespace::Share;
-        self.rootless.unwrap_or(!is_root)
+        self.revival.is_none()
+            && self.rootless.unwrap_or(!is_root)
             && is_confined
             && self.container.group_path == GroupPath::Default
             && !self.container.limits.limit_more_than_devices()

@@ -3,8 +3,10 @@
 
 mod agent;
 pub mod check;
+mod checkpoint;
 mod create;
 mod creation;
+mod criu;
 mod delete;
 mod draft;
 mod dry_run;
@@ -22,7 +24,9 @@ mod oom;
 mod pause;
 mod ps;
 mod readiness;
+mod restore;
 mod resume;
+mod revival;
 mod run;
 pub mod shield;
 mod sockets;
@@ -42,7 +46,10 @@ use crate::launch::fault::reason;
 use crate::spec::unit::Manager;
 use crate::{cgroup, launch, plan, spec, state as records};
 
+pub use checkpoint::{CheckpointOptions, checkpoint};
 pub use create::create;
+pub use criu::message::GroupMode;
+pub use criu::{ImageOptions, find as find_criu};
 pub use delete::delete;
 pub use dry_run::plan;
 pub use events::{Event, events, stats};
@@ -51,6 +58,7 @@ pub use kill::kill;
 pub use list::{Listed, list};
 pub use pause::pause;
 pub use ps::ps;
+pub use restore::{RestoreOptions, restore};
 pub use resume::resume;
 pub use run::{RunOptions, run};
 pub use sockets::Sockets;
@@ -110,6 +118,8 @@ pub enum Error {
     Rdt(#[from] cgroup::resctrl::Error),
     #[error(transparent)]
     Record(#[from] records::Error),
+    #[error(transparent)]
+    Criu(#[from] criu::Error),
     /// The texts around it are those that runc's callers look for.
     #[error("unable to start container process: {0}")]
     Plan(#[from] plan::Error),
@@ -158,6 +168,9 @@ pub enum Error {
     NotRunning(spec::Id),
     #[error("cannot delete container {id} that is not stopped: {status}")]
     NotStopped { id: spec::Id, status: Status },
+    /// The text is runc's.
+    #[error("Container cannot be checkpointed in {0} state")]
+    NotSavable(Status),
     #[error("unable to signal init: {}", reason(*.0))]
     Signal(Errno),
     #[error("container init still running")]

@@ -31,6 +31,12 @@ pub fn run(cx: &Context, id: &Id, options: &CreateOptions, how: &RunOptions) -> 
         return monitor::run(cx, id, options).map(|()| 0);
     }
     let draft = Draft::new(cx, id, options, false, Ending::WithRuntime)?;
+    attend(cx, id, draft, how)
+}
+
+/// Makes the container of `draft`, stays until its end and removes it; its exit code.
+pub(super) fn attend(cx: &Context, id: &Id, draft: Draft, how: &RunOptions) -> Result<u8, Error> {
+    let is_new = draft.revival.is_none();
     if !how.no_subreaper {
         identity::set_subreaper().map_err(call("become a subreaper"))?;
     }
@@ -38,7 +44,12 @@ pub fn run(cx: &Context, id: &Id, options: &CreateOptions, how: &RunOptions) -> 
     signal::set_mask(Mask::ALL).map_err(call("block signals"))?;
     let signals = signal::descriptor(Mask::ALL).map_err(call("make a signal descriptor"))?;
     let made = Creation::complete(cx, id, draft)?.commit()?;
-    let begun = start::poststart(&made.record);
+    // One that is brought back was started long ago.
+    let begun = if is_new {
+        start::poststart(&made.record)
+    } else {
+        Ok(())
+    };
     if begun.is_ok() {
         // The container may run for long, and we may be killed before it ends.
         log::logger().flush();

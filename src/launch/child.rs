@@ -125,7 +125,7 @@ impl<'a> Child<'a> {
             Step::NewKeyring(name) => new_keyring(name)?,
             Step::Propagate(flags) => mount::set_propagation(c"/", *flags)?,
             Step::PrivateParent(path) => mount::set_propagation(path, libc::MS_PRIVATE)?,
-            Step::AttachRoot(tree) => self.attach_root(tree)?,
+            Step::AttachRoot { tree, at } => self.attach_root(tree, at)?,
             Step::Mount(mount) => self.mount(mount)?,
             Step::Remount(remount) => self.remount(remount)?,
             Step::Node(node) => self.make_node(node)?,
@@ -168,6 +168,11 @@ impl<'a> Child<'a> {
                 open_or_make(self.root(), dir.as_c_str(), Want::Dir, Resolve::InRoot)?;
             }
             Step::Terminal(terminal) => self.make_terminal(terminal)?,
+            Step::Standard(file) => {
+                for number in 0..3 {
+                    exec::duplicate(file.as_fd(), number)?;
+                }
+            }
             Step::OwnPipes { uid } => own_pipes(*uid)?,
             Step::CloseFrom(first) => exec::close_at_exec(*first)?,
             Step::Bound(keep) => bound(*keep)?,

@@ -7,6 +7,7 @@ pub mod hook;
 mod id_maps;
 mod mounts;
 mod outside;
+mod places;
 pub mod refusal;
 mod security;
 mod target;
@@ -26,6 +27,8 @@ use crate::sys::report::{Fault, Progress, Report};
 use crate::sys::signal::Ended;
 use crate::sys::{channel, clone, identity, path, signal};
 use child::{Child, Found};
+pub use places::make_targets;
+pub use terminal::NAME as MASTER;
 
 /// What `start` says at the gate.
 pub const GO: u8 = b'g';

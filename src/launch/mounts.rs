@@ -79,12 +79,12 @@ fn set_options(fs: &OwnedFd, options: &[FsOption]) -> Result<(), Stop> {
 }
 
 impl Child<'_> {
-    /// The copy of the root's tree is attached over itself: `pivot_root` wants a mount, and a
-    /// descriptor from the host's mount namespace does not serve in ours.
-    pub(super) fn attach_root(&mut self, tree: &Tree) -> Result<(), Stop> {
+    /// The copy of the root's tree is attached: `pivot_root` wants a mount, and a descriptor from the
+    /// host's mount namespace does not serve in ours.
+    pub(super) fn attach_root(&mut self, tree: &Tree, at: &CStr) -> Result<(), Stop> {
         let copy = open_tree(tree).at(Call::OpenSource)?;
         let flags = libc::O_PATH | libc::O_DIRECTORY;
-        let place = path::open(HERE, &tree.path, flags, Resolve::Host).at(Call::OpenTarget)?;
+        let place = path::open(HERE, at, flags, Resolve::Host).at(Call::OpenTarget)?;
         mount::attach(copy.as_fd(), place.as_fd()).at(Call::Attach)?;
         self.found.root = Some(copy);
         Ok(())

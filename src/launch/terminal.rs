@@ -12,7 +12,7 @@ use crate::sys::path::{self, Resolve};
 use crate::sys::{channel, exec, mount, terminal};
 
 /// How the master is called when it is sent; receivers do not look (runc's name for it).
-const NAME: &[u8] = b"/dev/pts/ptmx";
+pub const NAME: &[u8] = b"/dev/pts/ptmx";
 
 impl Child<'_> {
     /// Makes the terminal, sends its master away, and takes the other end for standard descriptors.

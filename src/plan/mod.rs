@@ -1,6 +1,7 @@
 //! [`Container`] and [`Host`] to [`Plan`]: whatever can be decided, opened, compiled or allocated
 //! before the clone is done here. A plan is a list, and printing it is the dry run.
 
+mod criu;
 mod devices;
 mod groups;
 mod home;

@@ -78,7 +78,8 @@ impl Planner<'_> {
             self.push(Step::PrivateParent(c_path(&parent)));
         }
         let tree = self.tree(&root.path, true)?;
-        self.push(Step::AttachRoot(tree));
+        let at = tree.path.clone();
+        self.push(Step::AttachRoot { tree, at });
         Ok(())
     }
 

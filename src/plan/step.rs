@@ -50,7 +50,11 @@ pub enum Step {
     Propagate(u64),
     /// `pivot_root` refuses a parent mount that is shared.
     PrivateParent(CString),
-    AttachRoot(Tree),
+    /// `at` is where it is attached: over itself, for a container that is made.
+    AttachRoot {
+        tree: Tree,
+        at: CString,
+    },
     Mount(Mount),
     Node(Node),
     /// The text of the link, and where it lies.
@@ -110,6 +114,8 @@ pub enum Step {
     MemoryPolicy(MemoryPolicy),
     MakeWorkingDir(InRoot),
     Terminal(Terminal),
+    /// For stdin, stdout and stderr.
+    Standard(OwnedFd),
     /// Give pipes on stdin, stdout and stderr to the container's user.
     OwnPipes {
         uid: u32,

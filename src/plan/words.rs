@@ -66,7 +66,7 @@ impl Display for Step {
                 _ => "make every mount private",
             }),
             Self::PrivateParent(path) => write!(f, "make the mount at {} private", show(path)),
-            Self::AttachRoot(tree) => {
+            Self::AttachRoot { tree, .. } => {
                 write!(
                     f,
                     "attach the root filesystem {} and enter it",
@@ -127,6 +127,7 @@ impl Display for Step {
                 }
                 Ok(())
             }
+            Self::Standard(_) => f.write_str("take a file for the standard descriptors"),
             Self::OwnPipes { uid } => write!(f, "give the standard pipes to user {uid}"),
             Self::CloseFrom(first) => write!(f, "close descriptors from {first} on at exec"),
             Self::Bound(keep) => write!(f, "bound the capabilities to {}", Names(*keep)),

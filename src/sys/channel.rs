@@ -22,6 +22,18 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
     Ok((owned(ends[0])?, owned(ends[1])?))
 }
 
+/// Two connected ends between which messages stay whole. The second is open over exec.
+pub fn packets() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let mut ends = [-1; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    // SAFETY: `ends` has room for two descriptors.
+    Errno::result(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) })?;
+    let (ours, theirs) = (owned(ends[0])?, owned(ends[1])?);
+    // SAFETY: takes only numbers.
+    Errno::result(unsafe { libc::fcntl(theirs.as_raw_fd(), libc::F_SETFD, 0) })?;
+    Ok((ours, theirs))
+}
+
 /// A pipe: its reading end, which does not wait, and its writing end. May run in the child.
 pub fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
     let mut ends = [-1; 2];
@@ -202,13 +214,24 @@ pub fn receive_fd(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Errno> {
 
 /// Waits for one byte and the descriptor that came with it, if one did; `None` when the peer is gone.
 pub fn receive_with_fd(socket: BorrowedFd<'_>) -> Result<Option<(u8, Option<OwnedFd>)>, Errno> {
-    let (mut byte, mut control) = (0u8, Control([0; 24]));
+    let mut byte = [0];
+    let received = receive_packet(socket, &mut byte)?;
+    Ok(received.map(|(_, fd)| (byte[0], fd)))
+}
+
+/// Waits for bytes, of packets a whole one, and the descriptor that may come with them; how many there
+/// were. `None` when the peer has ended. What is longer than `bytes` is `EMSGSIZE`.
+pub fn receive_packet(
+    socket: BorrowedFd<'_>,
+    bytes: &mut [u8],
+) -> Result<Option<(usize, Option<OwnedFd>)>, Errno> {
+    let mut control = Control([0; 24]);
     let mut iov = libc::iovec {
-        iov_base: (&raw mut byte).cast(),
-        iov_len: 1,
+        iov_base: bytes.as_mut_ptr().cast(),
+        iov_len: bytes.len(),
     };
     let mut message = message(&mut iov, &mut control);
-    loop {
+    let length = loop {
         // SAFETY: all parts of the message are writable and live until the end of this function.
         let count = Errno::result(unsafe {
             libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC)
@@ -217,9 +240,9 @@ pub fn receive_with_fd(socket: BorrowedFd<'_>) -> Result<Option<(u8, Option<Owne
             Err(Errno::EINTR) => {}
             Err(Errno::ECONNRESET) | Ok(0) => return Ok(None),
             Err(errno) => return Err(errno),
-            Ok(_) => break,
+            Ok(count) => break count.unsigned_abs(),
         }
-    }
+    };
     // SAFETY: the kernel has filled in `message`; a header of SCM_RIGHTS carries a descriptor that
     // is ours alone.
     let fd = unsafe {
@@ -230,7 +253,10 @@ pub fn receive_with_fd(socket: BorrowedFd<'_>) -> Result<Option<(u8, Option<Owne
             OwnedFd::from_raw_fd(fd)
         })
     };
-    Ok(Some((byte, fd)))
+    if message.msg_flags & libc::MSG_TRUNC != 0 {
+        return Err(Errno::EMSGSIZE);
+    }
+    Ok(Some((length, fd)))
 }
 
 #[cfg(test)]

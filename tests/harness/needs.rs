@@ -136,6 +136,8 @@ fn missing(need: &str) -> Option<&'static str> {
         "iptables" => (runs("iptables"), "not installed"),
         "uidmap" => (exists("/usr/bin/newuidmap"), "not installed"),
         "runc" => (runs("runc"), "not installed"),
+        "criu_program" => (runs("criu"), "not installed"),
+        "criu" => (checks("criu"), "not installed, or too old for this kernel"),
         unknown => panic!("no need is named {unknown}"),
     };
     (!met).then_some(reason)
@@ -180,6 +182,12 @@ fn is_linux(major: u32, minor: u32) -> bool {
         .split(['.', '-'])
         .map_while(|part| part.parse::<u32>().ok());
     (numbers.next(), numbers.next()) >= (Some(major), Some(minor))
+}
+
+/// Whether the program itself finds that it can work here.
+fn checks(program: &str) -> bool {
+    let checked = Command::new(program).arg("check").output();
+    checked.is_ok_and(|checked| checked.status.success())
 }
 
 fn runs(program: &str) -> bool {
