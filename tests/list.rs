@@ -40,6 +40,7 @@ fn put(program: &Program, name: &str, end: End) {
         owner: 0,
         late_steps: Vec::new(),
         late_from: 0,
+        streams: Vec::new(),
     };
     let store = Store::new(program.path("root"));
     store.reserve(&record.id).unwrap().save(&record).unwrap();

@@ -169,9 +169,8 @@ fn request(
         }
     }
     if !options.pre_dump {
-        let (external, mounts) = criu::saved_mounts(container, pid)?;
-        asked.ext_mnt = external;
-        let streams = criu::saved_streams(pid, &mounts, images)?;
+        asked.ext_mnt = criu::saved_mounts(container, pid)?;
+        let streams = criu::save_streams(&record.streams, images)?;
         asked.external.extend(streams);
     }
     Ok(Request {

@@ -230,9 +230,7 @@ impl Creation {
                 if self.must_be_ready() {
                     self.launched()?.wait_for(gate, &self.draft.plan)?;
                 }
-                if let Some(groups) = &self.draft.rdt_groups {
-                    resctrl::join(groups, self.launched()?.pid)?;
-                }
+                self.join_rdt_groups()?;
                 self.launched()?.grant(&self.draft.plan.birth.grants)?;
                 self.announce()?;
             }
@@ -261,6 +259,12 @@ impl Creation {
             Some(launched) => Ok(launched.tell_hooks(&state)?),
             None => Ok(()),
         }
+    }
+
+    pub(super) fn join_rdt_groups(&self) -> Result<(), Error> {
+        let pid = self.process()?.0;
+        let groups = self.draft.rdt_groups.as_ref();
+        Ok(groups.map_or(Ok(()), |groups| resctrl::join(groups, pid))?)
     }
 
     /// The hooks of the runtime's side, for the first process `pid`.

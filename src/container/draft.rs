@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use super::listeners::Listeners;
 use super::revival::Revival;
 use super::terminal::Console;
-use super::{Context, CreateOptions, Error, GroupDriver, agent, host, readiness};
+use super::{Context, CreateOptions, Error, GroupDriver, agent, criu, host, readiness};
 use crate::cgroup::{Group, Hierarchies, place, place_unit, resctrl};
 use crate::launch;
 use crate::plan::step::Step;
@@ -169,6 +169,10 @@ impl Draft {
                 poststop: self.container.hooks.poststop.clone(),
             },
             late_steps: late.iter().map(launch::fault::subject).collect(),
+            streams: match self.console {
+                Console::None => criu::own_streams(),
+                Console::Here | Console::Socket(_) => Vec::new(),
+            },
             late_from: self.plan.steps.len() - late.len(),
             agent: self.agent().cloned(),
             keeps_keyring: self.wishes.no_new_keyring,

@@ -187,6 +187,7 @@ impl Creation {
                 // A child of ours that we have not reaped: the number is its own.
                 let pidfd = signal::open_process(pid).map_err(call("open the restored process"))?;
                 self.restored = Some(Restored { pid, pidfd });
+                self.join_rdt_groups()?;
                 self.announce()
             }
             _ => Ok(()),

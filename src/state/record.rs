@@ -59,6 +59,9 @@ pub struct Record {
     /// Its processes keep the session keyring of their caller.
     #[serde(default)]
     pub keeps_keyring: bool,
+    /// What is behind the standard descriptors of the first process, as CRIU names it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<String>,
     /// How the container ended, once somebody saw it.
     pub exit: Option<Exit>,
     /// The user who created it.

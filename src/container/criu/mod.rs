@@ -21,7 +21,7 @@ pub(super) use images::Images;
 pub(super) use mounts::{restored_mounts, saved_mounts};
 pub(super) use namespaces::{restore_namespaces, save_namespaces};
 pub(super) use service::{Notice, Service};
-pub(super) use streams::{restored_streams, saved_streams};
+pub(super) use streams::{own_streams, restored_streams, save_streams};
 
 /// The least version that something takes, and what that is.
 pub(super) type Need = (u32, &'static str);

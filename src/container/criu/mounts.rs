@@ -1,7 +1,7 @@
 //! Mounts of a container whose files are the host's: CRIU saves no more than their names, and binds
 //! what it is told when it restores them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -29,12 +29,8 @@ struct Line {
     filesystem: String,
 }
 
-/// The mounts of process `pid` that are from outside, as CRIU is to be told of them; and the numbers of
-/// all that it has.
-pub(crate) fn saved_mounts(
-    container: &Container,
-    pid: i32,
-) -> Result<(Vec<ExternalMount>, BTreeSet<u64>), Error> {
+/// The mounts of process `pid` that are from outside, as CRIU is to be told of them.
+pub(crate) fn saved_mounts(container: &Container, pid: i32) -> Result<Vec<ExternalMount>, Error> {
     let table = PathBuf::from(format!("/proc/{pid}/mountinfo"));
     let fault = |path: PathBuf| {
         move |e: std::io::Error| Error::Image {
@@ -57,7 +53,7 @@ pub(crate) fn saved_mounts(
             val,
         }));
     }
-    Ok((external, lines.iter().map(|line| line.id).collect()))
+    Ok(external)
 }
 
 /// The mounts at the targets of the document's binds, which are links at times: by the mount's number

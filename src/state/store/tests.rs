@@ -68,6 +68,7 @@ fn record(name: &str) -> Record {
         owner: 0,
         late_steps: Vec::new(),
         late_from: 0,
+        streams: Vec::new(),
     }
 }
 
