@@ -5,7 +5,7 @@ mod harness;
 
 use std::process::{Child, Command};
 
-use harness::{Bundle, needs};
+use harness::{Bundle, OUTSIDE, needs};
 use serde_json::json;
 
 fn ip(words: &str) {
@@ -80,11 +80,8 @@ fn a_device_moves_into_a_user_namespace_and_keeps_its_name() {
     let pair = Pair::new("users");
     ip(&format!("addr add 10.79.0.2/24 dev {}", pair.0));
     let mut bundle = Bundle::busybox(&format!("ip addr show dev {}", pair.0));
-    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
     bundle
-        .set("/linux/uidMappings", map.clone())
-        .set("/linux/gidMappings", map)
-        .set("/linux/namespaces/-", json!({ "type": "user" }))
+        .map_users(OUTSIDE, 65536)
         .set("/linux/netDevices", json!({ &pair.0: {} }));
     let seen = bundle.run().succeeded().stdout;
     assert!(seen.contains("inet 10.79.0.2/24"), "{seen}");

@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Bundle, needs};
+use harness::{Bundle, OUTSIDE, needs};
 use serde_json::{Value, json};
 
 /// Above the hard limit of the shell that runs the command.
@@ -47,11 +47,7 @@ fn limits_above_the_runtimes_own_and_a_lower_oom_score_are_given() {
 fn they_are_given_to_a_user_namespace_and_who_joins_it() {
     needs!(root, probe, every_capability);
     let mut bundle = powerful(&["sleep", "60"]);
-    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
-    bundle
-        .set("/linux/uidMappings", map.clone())
-        .set("/linux/gidMappings", map)
-        .set("/linux/namespaces/-", json!({ "type": "user" }));
+    bundle.map_users(OUTSIDE, 65536);
     bundle.create().succeeded();
     bundle.start().succeeded();
     let report = report_of(&bundle, &["exec", &bundle.id, "/probe", "report"]);

@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Bundle, needs};
+use harness::{Bundle, OUTSIDE, needs};
 use serde_json::{Value, json};
 
 /// What the probe finds in a container of the base configuration with one value set.
@@ -28,15 +28,6 @@ fn sleeping() -> Bundle {
     bundle.create().succeeded();
     bundle.start().succeeded();
     bundle
-}
-
-/// A user namespace whose root is another than the host's.
-fn in_user_namespace(bundle: &mut Bundle) {
-    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
-    bundle
-        .set("/linux/uidMappings", map.clone())
-        .set("/linux/gidMappings", map)
-        .set("/linux/namespaces/-", json!({ "type": "user" }));
 }
 
 /// Each with policy, flags, nice and priority as sched_getattr(2) gives them.
@@ -86,7 +77,7 @@ fn a_real_time_scheduler_is_set() {
 fn in_a_user_namespace_what_takes_power_is_set_from_outside() {
     needs!(root, probe);
     let mut bundle = Bundle::probe(&[]);
-    in_user_namespace(&mut bundle);
+    bundle.map_users(OUTSIDE, 65536);
     let scheduler = json!({ "policy": "SCHED_OTHER", "nice": -5 });
     let priority = json!({ "class": "IOPRIO_CLASS_RT", "priority": 2 });
     bundle

@@ -1,4 +1,4 @@
-//! What AppArmor and SELinux make of a program, where they are there, and what is said where not.
+//! What AppArmor makes of a program, and what is said where it is not there.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod harness;
@@ -6,8 +6,8 @@ mod harness;
 use std::fs;
 use std::process::{Command, Stdio};
 
-use harness::{Bundle, Outcome, needs};
-use serde_json::{Value, json};
+use harness::{Bundle, OUTSIDE, Outcome, needs};
+use serde_json::json;
 
 /// Loads a profile that allows all but writes to /denied, under a name of its own.
 struct Profile(String);
@@ -80,22 +80,39 @@ fn a_profile_holds_for_the_user_of_a_user_namespace_too() {
     needs!(root, busybox, apparmor);
     let profile = Profile::load("namespace");
     let mut bundle = shell(&profile);
-    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
     bundle
-        .set("/linux/uidMappings", map.clone())
-        .set("/linux/gidMappings", map)
-        .set("/process/user", json!({ "uid": 1000, "gid": 1000 }))
-        .set("/linux/namespaces/-", json!({ "type": "user" }));
+        .map_users(OUTSIDE, 65536)
+        .set("/process/user", json!({ "uid": 1000, "gid": 1000 }));
     let seen = bundle.run().succeeded().stdout;
     assert_eq!(seen, format!("{} (enforce)\n", profile.0));
 }
 
+/// Who joins is made by a process that is in the container by then.
 #[test]
-fn unconfined_is_no_profile() {
-    needs!(root, busybox);
-    let mut bundle = Bundle::busybox("cat /proc/self/attr/current 2>/dev/null || echo unconfined");
+fn a_users_container_and_who_joins_it_run_under_its_profile() {
+    needs!(root, busybox, apparmor);
+    const USER: u32 = 1000;
+    let profile = Profile::load("users");
+    let mut bundle = shell(&profile);
+    let script = "cat /proc/self/attr/current; exec sleep 60";
+    bundle.args(&["/bin/sh", "-c", script]);
+    // Its devpts is given to a group that the user has not got.
+    bundle.map_users(USER, 1).remove("/mounts/2");
+    let words = ["run", "-d", &bundle.id];
+    let run = bundle.call_as(USER, &words).succeeded();
+    harness::eventually("an answer", || !run.stdout_now().is_empty());
+    let label = format!("{} (enforce)\n", profile.0);
+    assert_eq!(run.stdout_now(), label);
+    let words = ["exec", &bundle.id, "/bin/cat", "/proc/self/attr/current"];
+    assert_eq!(bundle.call_as(USER, &words).succeeded().stdout, label);
+}
+
+#[test]
+fn unconfined_is_no_profile_where_there_is_no_apparmor() {
+    needs!(root, probe, no_apparmor);
+    let mut bundle = Bundle::probe(&[]);
     bundle.set("/process/apparmorProfile", json!("unconfined"));
-    assert_eq!(bundle.run().succeeded().stdout, "unconfined\n");
+    bundle.run().succeeded();
 }
 
 fn exec(bundle: &Bundle, flags: &[&str]) -> Outcome {
@@ -164,37 +181,15 @@ fn hooks_in_the_container_run_under_its_profile() {
     assert_eq!(seen, format!("{} (enforce)\n", profile.0));
 }
 
-#[track_caller]
-fn refused(pointer: &str, value: Value, said: &str) {
-    let mut bundle = Bundle::probe(&[]);
-    bundle.set(pointer, value);
-    bundle.create().failed_with(said);
-}
-
 #[test]
 fn a_profile_is_an_error_where_there_is_no_apparmor() {
     needs!(root, probe, no_apparmor);
-    refused(
-        "/process/apparmorProfile",
-        json!("docker-default"),
-        "config.json: process.apparmorProfile: apparmor is not enabled on this host",
-    );
+    let mut bundle = Bundle::probe(&[]);
+    bundle.set("/process/apparmorProfile", json!("docker-default"));
+    let said = "config.json: process.apparmorProfile: apparmor is not enabled on this host";
+    bundle.create().failed_with(said);
     let bundle = Bundle::probe(&["sleep", "60"]);
     bundle.create().succeeded();
     let words = ["exec", "--apparmor", "any", &bundle.id, "/probe"];
-    let said = "process.apparmorProfile: apparmor is not enabled on this host";
-    bundle.call(&words).failed_with(said);
-}
-
-#[test]
-fn a_label_is_an_error_where_there_is_no_selinux() {
-    needs!(root, probe, no_selinux);
-    let label = || json!("system_u:system_r:container_t:s0");
-    let said = "selinux label is specified in config, but selinux is disabled or not supported";
-    refused("/process/selinuxLabel", label(), said);
-    refused("/linux/mountLabel", label(), said);
-    let bundle = Bundle::probe(&["sleep", "60"]);
-    bundle.create().succeeded();
-    let words = ["exec", "--process-label", "any", &bundle.id, "/probe"];
     bundle.call(&words).failed_with(said);
 }
