@@ -86,7 +86,8 @@ impl Planner<'_> {
     }
 
     fn device(&mut self, device: &Device) -> Result<(), Error> {
-        if !self.has_user_namespace() && !self.host.in_user_namespace {
+        let is_fifo = device.kind == NodeKind::Fifo;
+        if is_fifo || !self.has_user_namespace() && !self.host.in_user_namespace {
             self.push(Step::Node(Node {
                 at: device.path.clone(),
                 kind: device.kind,

@@ -22,6 +22,7 @@ impl Planner<'_> {
             self.push(Step::Gate(Gate::Grouped));
         }
         let all = self.container.namespaces.clone();
+        let head = self.steps.len();
 
         let mut unshare = 0;
         let mut kinds = [
@@ -40,6 +41,11 @@ impl Planner<'_> {
         }
         for (kind, namespace) in kinds {
             unshare |= self.namespace(kind, namespace)?;
+        }
+        if self.host.in_user_namespace
+            && (!self.birth.joins.is_empty() || self.birth.clocks.is_some())
+        {
+            self.go_ahead(head, &mut unshare);
         }
         if all.user == Namespace::New {
             self.birth.id_maps = Some(self.container.id_maps.clone());
@@ -113,13 +119,12 @@ impl Planner<'_> {
         Ok(0)
     }
 
-    /// Whether the child goes to the pid namespace of its container, from where the runtime could not
-    /// come back.
+    /// A user has power over a pid namespace only in the user namespace that it belongs to: the child
+    /// goes there itself.
     fn joins_pid_itself(&self) -> bool {
         let all = &self.container.namespaces;
-        let [joins_user, joins_pid] =
-            [&all.user, &all.pid].map(|one| matches!(one, Namespace::Join(_)));
-        joins_pid && all.user != Namespace::New && !self.can_come_back(joins_user)
+        let joins = |one: &Namespace| matches!(one, Namespace::Join(_));
+        self.host.uid != 0 && joins(&all.user) && joins(&all.pid)
     }
 
     /// A change of user clears the parent death signal (prctl(2)).
@@ -132,6 +137,22 @@ impl Planner<'_> {
     fn makes_clocks_inside(&self) -> bool {
         let all = &self.container.namespaces;
         self.host.uid != 0 && all.user == Namespace::New && all.time == Namespace::New
+    }
+
+    /// Root of a user namespace may go to other namespaces, but not back to its own, which mostly belong
+    /// to the host: a process goes ahead, and hands over to one that is born there.
+    fn go_ahead(&mut self, head: usize, unshare: &mut u64) {
+        let mut steps: Vec<Step> = self.birth.joins.drain(..).map(Step::Join).collect();
+        if let Some(clocks) = self.birth.clocks.take() {
+            steps.push(Step::Unshare(Kind::Time.bit()));
+            steps.extend(clocks.lines().map(Step::Clock));
+        }
+        // Before the user namespace is left that has the power over them.
+        self.steps.splice(head..head, steps);
+        let pid = *unshare & Kind::Pid.bit();
+        *unshare &= !pid;
+        let born = std::mem::take(&mut self.birth.namespaces);
+        self.hand_over(born | pid);
     }
 
     /// Written while /proc lets the process write to its files.

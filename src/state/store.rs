@@ -182,10 +182,11 @@ impl Store {
             Err(Error::Missing) => {}
             opened => return opened,
         }
-        // Not for others to walk through (CVE-2024-25621).
+        // Not for others to walk through (CVE-2024-25621). Sticky, it stays when the directory of the
+        // user's session is swept of old files (XDG Base Directory Specification).
         DirBuilder::new()
             .recursive(true)
-            .mode(0o700)
+            .mode(0o1700)
             .create(&self.root)
             .map_err(|e| Error::Call {
                 path: self.root.clone(),

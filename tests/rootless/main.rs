@@ -7,6 +7,7 @@ mod harness;
 mod delegated;
 mod exec;
 mod ids;
+mod nested;
 
 use std::fs;
 use std::path::Path;
@@ -87,6 +88,33 @@ fn root_of_a_users_namespace_is_a_user_by_default() {
         assert!(said.contains("make the group /sys/fs/cgroup/"), "{said}");
         assert_eq!(said.contains(WARNING), is_user, "{flag}: {said}");
     }
+}
+
+/// `$XDG_RUNTIME_DIR` is swept of old files, but for what is sticky.
+#[test]
+fn a_users_records_lie_in_the_directory_of_his_session() {
+    needs!(root, probe);
+    let bundle = bundle(&["sleep", "60"]);
+    let session = bundle.dir.join("session");
+    fs::create_dir(&session).unwrap();
+    std::os::unix::fs::chown(&session, Some(65534), Some(65534)).unwrap();
+    let call = |args: &[&str]| {
+        let mut command = Command::new("env");
+        command
+            .arg(format!("XDG_RUNTIME_DIR={}", session.display()))
+            .arg(harness::program())
+            .args(args);
+        bundle.write_config();
+        bundle.finish(as_user(&bundle, command)).succeeded().stdout
+    };
+    call(&["run", "-d", &bundle.id]);
+    let root = session.join("bulkhead");
+    assert!(root.join(&bundle.id).is_dir());
+    let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(&root).unwrap());
+    assert_eq!(mode & 0o7777, 0o1700, "{mode:o}");
+    assert!(call(&["list"]).contains(&bundle.id));
+    call(&["delete", "--force", &bundle.id]);
+    assert!(!root.join(&bundle.id).exists());
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn only_the_owner_reads_the_root_and_a_record() {
     let slot = store.reserve(&id("a")).unwrap();
     slot.save(&record("a")).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
-    assert_eq!(mode(store.root()), 0o700);
+    assert_eq!(mode(store.root()), 0o1700);
     assert_eq!(mode(slot.path()), 0o711);
     assert_eq!(mode(&slot.path().join("state.json")), 0o600);
 }
