@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use super::fault::{Call, Stop};
 use super::hook;
 use super::target::{Want, open_or_make};
+use super::user;
 use crate::plan::Plan;
 use crate::plan::seccomp::Program;
 use crate::plan::step::{Candidates, Gate, Node, Step};
@@ -106,7 +107,7 @@ impl<'a> Child<'a> {
             Step::Enter(enter) => clone::join(enter.process.as_fd(), enter.namespaces)?,
             Step::Gate(gate) => self.pass(*gate)?,
             Step::BecomeUndumpable => identity::set_undumpable()?,
-            Step::BecomeRoot => become_root()?,
+            Step::BecomeRoot => user::become_root()?,
             Step::JoinGroups => {
                 for door in self.doors {
                     path::write_once(door.as_fd(), b"0")?;
@@ -173,11 +174,13 @@ impl<'a> Child<'a> {
                     exec::duplicate(file.as_fd(), number)?;
                 }
             }
-            Step::OwnPipes { uid } => own_pipes(*uid)?,
+            Step::OwnPipes { uid } => user::own_pipes(*uid)?,
             Step::CloseFrom(first) => exec::close_at_exec(*first)?,
-            Step::Bound(keep) => bound(*keep)?,
-            Step::BecomeUser { uid, gid, groups } => become_user(*uid, *gid, groups.as_deref())?,
-            Step::Capabilities { sets, ambient } => take_capabilities(sets, *ambient)?,
+            Step::Bound(keep) => user::bound(*keep)?,
+            Step::BecomeUser { uid, gid, groups } => {
+                user::become_user(*uid, *gid, groups.as_deref())?
+            }
+            Step::Capabilities { sets, ambient } => user::take_capabilities(sets, *ambient)?,
             Step::Umask(mask) => identity::set_umask(*mask),
             Step::EnterWorkingDir { path, again } => self.enter_working_dir(path, *again)?,
             Step::FindProgram(candidates) => self.find_program(candidates)?,
@@ -426,11 +429,6 @@ fn write_file(dir: BorrowedFd<'_>, path: &CStr, text: &CStr) -> Result<(), Errno
     path::write_once(file.as_fd(), text.to_bytes())
 }
 
-fn become_root() -> Result<(), Stop> {
-    identity::set_gid(0).map_err(|errno| Stop::at(Call::SetGid, errno))?;
-    identity::set_uid(0).map_err(|errno| Stop::at(Call::SetUid, errno))
-}
-
 /// A kernel without keys has none to protect; the keys' quota of a user may be used up, and then
 /// the caller's keyring must not be shared: that is an error.
 fn new_keyring(name: &CStr) -> Result<(), Stop> {
@@ -438,57 +436,6 @@ fn new_keyring(name: &CStr) -> Result<(), Stop> {
         Err(Errno::ENOSYS) => Ok(()),
         made => made.map_err(Stop::from),
     }
-}
-
-/// Pipes belong to who made them, and /dev/stdout is opened anew through /proc: give them to the
-/// container's user. Files and terminals stay whose they are.
-fn own_pipes(uid: u32) -> Result<(), Stop> {
-    for number in 0..3 {
-        let fd = path::standard(number);
-        let Ok(stat) = path::stat(fd) else { continue };
-        if stat.st_mode & libc::S_IFMT == libc::S_IFIFO && stat.st_uid != uid {
-            match path::set_owner(fd, uid, stat.st_gid) {
-                // Not ours to give: an unmapped owner in a user namespace.
-                Ok(()) | Err(Errno::EPERM | Errno::EINVAL | Errno::EROFS) => {}
-                Err(errno) => return Err(Stop::at(Call::SetOwner, errno)),
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Drops every capability that is not in `keep`; the kernel says with `EINVAL` which is the last.
-fn bound(keep: u64) -> Result<(), Stop> {
-    for capability in 0..64 {
-        if keep & (1 << capability) != 0 {
-            continue;
-        }
-        match identity::drop_bounding(capability) {
-            Err(Errno::EINVAL) => break,
-            dropped => dropped.map_err(|errno| Stop::at(Call::Bound, errno))?,
-        }
-    }
-    Ok(())
-}
-
-fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<(), Stop> {
-    identity::keep_capabilities(true)?;
-    if let Some(groups) = groups {
-        identity::set_groups(groups).map_err(|errno| Stop::at(Call::SetGroups, errno))?;
-    }
-    identity::set_gid(gid).map_err(|errno| Stop::at(Call::SetGid, errno))?;
-    identity::set_uid(uid).map_err(|errno| Stop::at(Call::SetUid, errno))?;
-    identity::keep_capabilities(false)?;
-    Ok(())
-}
-
-fn take_capabilities(sets: &identity::CapabilitySets, ambient: u64) -> Result<(), Stop> {
-    identity::set_capabilities(sets)?;
-    identity::clear_ambient().map_err(|errno| Stop::at(Call::Ambient, errno))?;
-    for capability in (0..64).filter(|c| ambient & (1 << c) != 0) {
-        identity::raise_ambient(capability).map_err(|errno| Stop::at(Call::Ambient, errno))?;
-    }
-    Ok(())
 }
 
 /// What every child does first: signals as a program expects them. Exec leaves ignored ones ignored,

@@ -12,6 +12,7 @@ pub mod refusal;
 mod security;
 mod target;
 mod terminal;
+mod user;
 
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
