@@ -69,12 +69,18 @@ pub fn make(groups: &mut RdtGroups, schemata: &[String]) -> Result<(), Error> {
         let made = make(&groups.class);
         groups.is_made = made.is_ok() || !groups.class.exists();
         made?;
-        if !schemata.is_empty() {
-            let lines: String = schemata.iter().map(|line| format!("{line}\n")).collect();
-            write(&groups.class.join("schemata"), &lines)?;
-        }
+        set_schemata(groups, schemata)?;
     }
     groups.monitor.as_deref().map_or(Ok(()), make)
+}
+
+/// Of a class that others are in too, for them as well.
+pub fn set_schemata(groups: &RdtGroups, schemata: &[String]) -> Result<(), Error> {
+    if schemata.is_empty() {
+        return Ok(());
+    }
+    let lines: String = schemata.iter().map(|line| format!("{line}\n")).collect();
+    write(&groups.class.join("schemata"), &lines)
 }
 
 /// Puts a process in, and with it what it will fork.
@@ -203,6 +209,8 @@ mod tests {
         make(&mut groups, &asked.schemata).unwrap();
         let read = |name| fs::read_to_string(root.path().join("box").join(name)).unwrap();
         assert_eq!(read("schemata"), "L3:0=f\nMB:0=20\n");
+        set_schemata(&groups, &["L3:0=3".into()]).unwrap();
+        assert_eq!(read("schemata"), "L3:0=3\n");
         join(&groups, Pid::from_raw(4711)).unwrap();
         assert_eq!(read("tasks"), "4711");
 

@@ -130,8 +130,9 @@ const FLAGS: [(&str, Kind, &str, &str); 14] = [
     ),
 ];
 
-/// Gone from the kernel (5.4 and 5.16), or of the Intel RDT, which is not supported.
+/// Gone from the kernel (5.4 and 5.16).
 const OBSOLETE: [&str; 2] = ["kernel-memory", "kernel-memory-tcp"];
+/// Lines for a container with `linux.intelRdt`, and what is said to another.
 const RDT: [(&str, &str); 2] = [
     (
         "l3-cache-schema",
@@ -154,24 +155,28 @@ fn flags() -> Vec<Arg> {
         _ => flag(name).help(help),
     }));
     flags.extend(OBSOLETE.map(|name| flag(name).hide(true)));
-    flags.extend(RDT.map(|(name, _)| flag(name).hide(true)));
+    flags.extend(RDT.map(|(name, _)| flag(name).help("line for schemata of resctrl")));
     flags
 }
 
 fn run(call: &Call) -> Result<u8, anyhow::Error> {
     let (context, id) = (call.context(), call.id()?);
     // Callers look for the container's absence: it is told before what is wrong with the rest.
-    context.store.load(&id)?;
+    let record = context.store.load(&id)?;
+    let mut schemata = Vec::new();
     for (name, refused) in RDT {
-        if text(call, name).is_some() {
-            bail!(refused);
+        if let Some(line) = text(call, name) {
+            if record.rdt_groups.is_none() {
+                bail!(refused);
+            }
+            schemata.push(line.to_owned());
         }
     }
     let json = match call.flags.get_one::<OsString>("resources") {
         Some(file) if !file.is_empty() => input::read(file)?,
         _ => serde_json::to_vec(&given(call)?)?,
     };
-    container::update(&context, &id, &spec::parse_resources(&json)?)?;
+    container::update(&context, &id, &spec::parse_resources(&json)?, &schemata)?;
     Ok(0)
 }
 
