@@ -107,14 +107,21 @@ fn another_program_gets_a_terminal_of_its_own() {
 
 /// script(1) gives the runtime a terminal of its own, and shows what is shown on it.
 fn on_a_terminal(bundle: &Bundle, typed: &str) -> String {
-    let run = bundle.command(&["run", &bundle.id]);
+    shown_on_a_terminal(bundle, &["run", &bundle.id], "", typed)
+}
+
+/// The same for any command; `meanwhile` runs beside it, in shell.
+fn shown_on_a_terminal(bundle: &Bundle, words: &[&str], meanwhile: &str, typed: &str) -> String {
+    let run = bundle.command(words);
     let words = std::iter::once(run.get_program()).chain(run.get_args());
-    let words: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
+    let words: Vec<String> = words
+        .map(|word| format!("'{}'", word.to_str().unwrap()))
+        .collect();
     let mut script = Command::new("script")
         .args([
             "-qec",
             &format!(
-                "stty rows 11 cols 22; {}; echo code $?; stty -a",
+                "stty rows 11 cols 22; {meanwhile} {}; echo code $?; stty -a",
                 words.join(" ")
             ),
         ])
@@ -152,6 +159,53 @@ fn in_the_foreground_it_is_the_users_terminal() {
     }
 }
 
+/// The one that joins has a terminal of its own, and the user's is as it was before.
+#[test]
+fn in_the_foreground_another_program_is_on_the_users_terminal() {
+    needs!(root, busybox);
+    let bundle = Bundle::busybox("sleep 60");
+    bundle.create().succeeded();
+    bundle.start().succeeded();
+    let program = "tty; stty size; read word; echo got $word; exit 7";
+    let words = ["exec", "-t", &bundle.id, "sh", "-c", program];
+    let shown = shown_on_a_terminal(&bundle, &words, "", "this\n");
+    for wanted in ["/dev/pts/0\r\n", "11 22\r\n", "got this\r\n", "code 7\r\n"] {
+        assert!(shown.contains(wanted), "{wanted:?}: {shown:?}");
+    }
+    let (_, after) = shown.split_once("code 7").unwrap();
+    assert!(
+        after.split_whitespace().any(|word| word == "icanon"),
+        "{after:?}"
+    );
+}
+
+#[test]
+fn the_terminal_follows_the_size_of_the_users() {
+    needs!(root, busybox);
+    let script = "until [ \"$(stty size)\" = '44 55' ]; do sleep 0.05; done; echo it is";
+    let bundle = with_terminal(script);
+    let run = ["run", &bundle.id];
+    let meanwhile = "(sleep 0.5; stty rows 44 cols 55 </dev/tty) &";
+    let shown = shown_on_a_terminal(&bundle, &run, meanwhile, "");
+    assert!(shown.contains("it is\r\n"), "{shown:?}");
+}
+
+#[test]
+fn the_terminal_of_a_user_namespace_is_its_users() {
+    needs!(root, busybox);
+    let mut bundle =
+        with_terminal("echo; tty; stat -c %u:%a $(tty) /dev/console; echo shown >/dev/console");
+    bundle.map_users(harness::OUTSIDE, 65536);
+    bundle.set("/process/user", json!({ "uid": 7, "gid": 8 }));
+    let shown = on_a_terminal(&bundle, "");
+    let lines: Vec<&str> = shown.lines().map(str::trim_end).collect();
+    assert_eq!(
+        lines[1..5],
+        ["/dev/pts/0", "7:620", "7:620", "shown"],
+        "{shown:?}"
+    );
+}
+
 #[test]
 fn all_that_was_written_is_shown() {
     needs!(root, busybox);
@@ -168,8 +222,12 @@ fn a_loud_program_hears_of_a_signal() {
     let bundle = with_terminal("exec yes");
     let mut run = bundle.command(&["run", &bundle.id]);
     let mut child = run.stdout(Stdio::null()).spawn().unwrap();
-    eventually("its start", || {
-        bundle.call(&["state", &bundle.id]).code == 0
+    eventually("its program", || {
+        let state = bundle.call(&["state", &bundle.id]);
+        state.code == 0 && {
+            let name = format!("/proc/{}/comm", bundle.state()["pid"]);
+            std::fs::read_to_string(name).is_ok_and(|name| name == "yes\n")
+        }
     });
     let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
     let mut ended = None;
