@@ -6,6 +6,16 @@ use super::error::{At, Error};
 use super::mounts::{Around, ShownBy, ShownIds};
 use super::namespaces::convert_map;
 
+/// crun takes mappings in the option itself, which a bind would pass over as a word of a filesystem's.
+pub(super) fn refuse_mappings(word: &str) -> Result<(), &'static str> {
+    match word.split_once('=') {
+        Some(("idmap" | "ridmap", _)) => {
+            Err("mappings belong to uidMappings and gidMappings of the mount")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// With which ids the files of `mount` are to be shown. `option` is `idmap`, or with all below. Its own
 /// mappings count without that, too, as runc has it; without mappings the option means those of the
 /// container (config.md, "Linux mount options"). The texts are runc's.

@@ -197,6 +197,7 @@ fn read_options(mount: &document::Mount, at: At<'_>) -> Result<Asked, Error> {
     let mut asked = Asked::default();
     for (index, word) in mount.options.iter().flatten().enumerate() {
         let at = at.index(index);
+        idmap::refuse_mappings(word).map_err(|reason| at.fault(reason))?;
         match options::meaning(word) {
             None => read_data(word, &mut asked.options).map_err(|reason| at.fault(reason))?,
             Some(word_means) => asked

@@ -89,6 +89,11 @@ fn what_cannot_be_mapped_is_told_with_its_place() {
             format!("mounts[0]: {both}, or a user namespace to take them from"),
         ),
         (bind("\"idmap\"", half), format!("mounts[0]: {both}")),
+        (
+            bind("\"ridmap=uids=0-1-10\"", ""),
+            "mounts[0].options[0]: mappings belong to uidMappings and gidMappings of the mount"
+                .into(),
+        ),
         (bind("", half), format!("mounts[0]: {both}")),
         (
             bind("", empty),
