@@ -281,14 +281,20 @@ impl Launched {
 
 /// The sentence for a fault: the plan has the words.
 fn describe(plan: &Plan, found: &Fault) -> String {
-    match plan.steps.get(found.step as usize) {
+    let errno = Errno::from_raw(found.number);
+    let mut words = match plan.steps.get(found.step as usize) {
         Some(step) => fault::words(step, found),
-        None => format!(
-            "step {}: {}",
-            found.step,
-            fault::reason(Errno::from_raw(found.number))
-        ),
+        None => format!("step {}: {}", found.step, fault::reason(errno)),
+    };
+    // Under AppArmor's restriction a user gets the namespace, and no power in it.
+    if plan.birth.id_maps.is_some()
+        && !nix::unistd::geteuid().is_root()
+        && matches!(errno, Errno::EPERM | Errno::EACCES)
+        && let Some(setting) = refusal::restriction()
+    {
+        words = format!("{words}; {setting}");
     }
+    words
 }
 
 /// What the shared page of a silent child means. `ended` is how it ended, where that is known.
