@@ -3,6 +3,8 @@
 
 mod harness;
 
+use bulkhead::spec::Id;
+use bulkhead::state::Store;
 use harness::{Bundle, needs};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -193,6 +195,9 @@ fn a_run_whose_container_was_deleted_leaves_the_next_of_that_id_alone() {
     needs!(root, probe);
     let bundle = Bundle::probe(&["sleep", "60"]);
     let mut child = bundle.run_in_background();
+    // It is seen to run a moment before `run` lets go of it.
+    let slot = Store::new(bundle.state_dir()).open(&Id::new(&bundle.id).unwrap());
+    slot.unwrap().unlock();
     signal(&child, Signal::SIGSTOP);
     bundle.call(&["delete", "--force", &bundle.id]).succeeded();
     bundle.create().succeeded();
