@@ -48,16 +48,7 @@ impl Planner<'_> {
             self.go_ahead(head, &mut unshare);
         }
         if all.user == Namespace::New {
-            self.birth.id_maps = Some(self.container.id_maps.clone());
-            self.birth.dumpable = self.host.uid != 0;
-            self.push(Step::Gate(Gate::Mapped));
-            if unshare & Kind::Time.bit() != 0 {
-                self.clocks();
-            }
-            if self.host.uid != 0 {
-                self.push(Step::BecomeUndumpable);
-            }
-            self.become_root();
+            self.take_maps();
         }
         let for_children = unshare & (Kind::Pid.bit() | Kind::Time.bit());
         if for_children != 0 || self.joins_pid_itself() {
@@ -75,6 +66,20 @@ impl Planner<'_> {
             self.push(Step::SetUpLoopback);
         }
         self.cgroup_namespace(&all.cgroup)
+    }
+
+    /// In a user namespace of its own.
+    fn take_maps(&mut self) {
+        self.birth.id_maps = Some(self.container.id_maps.clone());
+        self.birth.dumpable = self.host.uid != 0;
+        self.push(Step::Gate(Gate::Mapped));
+        if self.makes_clocks_inside() {
+            self.clocks();
+        }
+        if self.host.uid != 0 {
+            self.push(Step::BecomeUndumpable);
+        }
+        self.become_root();
     }
 
     /// Plans one namespace; the bit of one that the child has to make itself, or 0.

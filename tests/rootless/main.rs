@@ -4,10 +4,10 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
-mod delegated;
 mod exec;
 mod ids;
 mod nested;
+mod user;
 
 use std::fs;
 use std::path::Path;
@@ -15,41 +15,9 @@ use std::process::Command;
 
 use harness::{Bundle, Outcome, needs};
 use serde_json::{Value, json};
+use user::{as_user, bundle, call};
 
 const WARNING: &str = "it stays in the groups of the runtime";
-
-/// The command as a user without rights calls it.
-fn call(bundle: &Bundle, args: &[&str]) -> Outcome {
-    bundle.finish(as_user(bundle, bundle.command(args)))
-}
-
-fn as_user(bundle: &Bundle, called: Command) -> Command {
-    let mut command = Command::new("setpriv");
-    command
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg("--inh-caps=-all")
-        .arg(called.get_program())
-        .args(called.get_args())
-        .current_dir(&bundle.dir);
-    command
-}
-
-/// A bundle of that user with the document that `spec --rootless` writes for him.
-fn bundle(act: &[&str]) -> Bundle {
-    let mut bundle = Bundle::probe(act);
-    let process = bundle.config["process"]["args"].clone();
-    bundle.write_config();
-    let mut give = Command::new("chown");
-    give.args(["-hR", "65534:65534"]).arg(&bundle.dir);
-    assert!(give.status().unwrap().success());
-    call(&bundle, &["spec", "--rootless", "--file", "rootless.json"]).succeeded();
-    let text = fs::read(bundle.dir.join("rootless.json")).unwrap();
-    bundle.config = serde_json::from_slice(&text).unwrap();
-    bundle
-        .set("/process/terminal", json!(false))
-        .set("/process/args", process);
-    bundle
-}
 
 fn group_paths(bundle: &Bundle) -> Value {
     let record = bundle.state_dir().join(&bundle.id).join("state.json");

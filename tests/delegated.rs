@@ -1,11 +1,16 @@
 //! A user who was given a part of the cgroup tree, as systemd or a `chown` gives it.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use super::harness::{Bundle, Outcome, eventually, needs};
-use super::{as_user, bundle};
+mod harness;
+#[path = "rootless/user.rs"]
+mod user;
+
+use harness::{Bundle, Outcome, eventually, needs};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use user::{as_user, bundle};
 
 const MEBIBYTE: u64 = 1 << 20;
 
