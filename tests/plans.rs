@@ -229,6 +229,11 @@ fn a_user_namespace() {
 }
 
 #[test]
+fn a_process_that_makes_clocks_hands_over_to_the_first_of_the_container() {
+    check("clocks");
+}
+
+#[test]
 fn a_group_that_its_user_may_divide() {
     check("delegated");
 }
