@@ -1,16 +1,20 @@
 //! Flags of the v2 hierarchy, such as `nsdelegate` (cgroups(7)).
 //!
 //! They belong to the hierarchy, not to a mount of it: whoever mounts it in the first cgroup namespace
-//! sets them for all. CRIU mounts it without any, and containers could lift their own limits.
+//! sets them for all. CRIU, where it manages groups, mounts it without any, and containers could lift
+//! their own limits.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 
-use super::hierarchies::Hierarchies;
+use super::directory::errno;
+use super::{Error, Hierarchies};
 use crate::sys::mount;
 use crate::sys::path::{self, HERE, Resolve};
 
@@ -19,16 +23,26 @@ use crate::sys::path::{self, HERE, Resolve};
 pub struct HierarchyFlags {
     mount_point: PathBuf,
     flags: Vec<String>,
+    /// Of several at once the second would remember what the first one's CRIU has left.
+    _lock: Flock<File>,
 }
 
 impl HierarchyFlags {
-    /// Nothing where no v2 hierarchy is mounted.
-    pub fn remember() -> Option<Self> {
-        let hierarchies = Hierarchies::detect().ok()?;
-        let v2 = hierarchies.all().find(|h| h.controllers.is_empty())?;
-        let mount_point = v2.mount_point.clone();
-        let flags = of(&mount_point)?;
-        Some(Self { mount_point, flags })
+    /// Waits for whoever holds them now. On a host without v2 it is of another hierarchy, and holds none.
+    pub fn remember() -> Result<Self, Error> {
+        let hierarchies = Hierarchies::detect()?;
+        let v2 = hierarchies.all().find(|h| h.controllers.is_empty());
+        let held = v2.or_else(|| hierarchies.all().next());
+        let mount_point = held.map_or(PathBuf::from("/sys/fs/cgroup"), |h| h.mount_point.clone());
+        let fault = |act| Error::call(act, &mount_point);
+        let file = File::open(&mount_point).map_err(|e| fault("open")(errno(e)))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusive);
+        let lock = lock.map_err(|(_, errno)| fault("lock")(errno))?;
+        Ok(Self {
+            flags: of(&mount_point).unwrap_or_default(),
+            mount_point,
+            _lock: lock,
+        })
     }
 
     fn put_back(&self) -> Result<(), Errno> {
@@ -45,7 +59,7 @@ impl HierarchyFlags {
 
 impl Drop for HierarchyFlags {
     fn drop(&mut self) {
-        if of(&self.mount_point).as_ref() == Some(&self.flags) {
+        if self.flags.is_empty() || of(&self.mount_point).as_ref() == Some(&self.flags) {
             return;
         }
         if let Err(errno) = self.put_back() {

@@ -22,7 +22,10 @@ pub(super) fn flags() -> Vec<Arg> {
         boolean("link-remap").help("allow open files that have lost their names, by a link"),
         boolean("lazy-pages").help("leave memory behind until it is touched (userfaultfd)"),
         boolean("auto-dedup").help("drop pages of earlier images that later ones replace"),
-        text("manage-cgroups-mode").help("soft, full, strict or ignore (default: soft)"),
+        text("manage-cgroups-mode").help(
+            "soft, full, strict or ignore: which groups below the\n\
+                   container's own criu brings back (default: ignore, none)",
+        ),
         text("empty-ns")
             .action(clap::ArgAction::Append)
             .help("make this namespace and restore nothing in it: network, which always is so"),
@@ -65,7 +68,7 @@ pub(super) fn options(call: &Call) -> Result<ImageOptions, anyhow::Error> {
         lazy_pages: flag("lazy-pages"),
         auto_dedup: flag("auto-dedup"),
         groups: match word(call, "manage-cgroups-mode") {
-            None => GroupMode::Default,
+            None => GroupMode::Ignore,
             Some("soft") => GroupMode::Soft,
             Some("full") => GroupMode::Full,
             Some("strict") => GroupMode::Strict,

@@ -9,7 +9,6 @@ use super::criu::message::{Features, Kind, Options, PageServer, Request};
 use super::criu::{self, ImageOptions, Images, Notice, Service};
 use super::state::{errno, status};
 use super::{Context, Error, Status, call, delete, kill, successor};
-use crate::cgroup::HierarchyFlags;
 use crate::launch::{self, Equipment, Launched};
 use crate::plan::Plan;
 use crate::spec::{self, Container, Id};
@@ -51,7 +50,7 @@ pub fn checkpoint(cx: &Context, id: &Id, options: &CheckpointOptions) -> Result<
     let status_fd = options.status_fd.filter(|_| options.images.lazy_pages);
     let mut ready = status_fd.map(open_status).transpose()?;
 
-    let flags = HierarchyFlags::remember();
+    let flags = options.images.remember_flags()?;
     let criu = Saver::start()?;
     let request = request(&record, &container, &images, options, &criu);
     let serve = |request| {

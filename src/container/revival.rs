@@ -37,8 +37,8 @@ pub(super) struct Revival {
     images: Images,
     /// CRIU is told of these by their numbers.
     _namespaces: Vec<OwnedFd>,
-    /// Put back when CRIU has done its part.
-    _flags: Option<HierarchyFlags>,
+    /// Where CRIU manages groups: put back when it has done its part.
+    flags: Option<HierarchyFlags>,
 }
 
 /// The first process that CRIU has made, a child of ours.
@@ -87,7 +87,7 @@ impl Revival {
             console: None,
             images,
             _namespaces: namespaces,
-            _flags: HierarchyFlags::remember(),
+            flags: given.images.remember_flags()?,
         })
     }
 
@@ -97,7 +97,9 @@ impl Revival {
         self.theirs = None;
         criu::check_version(self.service.version()?, &self.needs)?;
         let mut options = std::mem::take(&mut self.options);
-        options.cg_root = group_roots(criu)?;
+        if self.flags.is_some() {
+            options.cg_root = group_roots(criu)?;
+        }
         self.images.move_into(criu, &mut options)?;
         Ok(Request {
             kind: Kind::Restore.into(),
@@ -150,7 +152,9 @@ impl Creation {
         let at = CString::new(place.as_os_str().as_bytes());
         let at = at.map_err(|_| call("find the state directory")(Errno::EINVAL))?;
         let program = revival.program.clone();
-        draft.plan = draft.plan.restoring(program, theirs.as_fd(), at);
+        let manages_groups = revival.flags.is_some();
+        let plan = &draft.plan;
+        draft.plan = plan.restoring(program, theirs.as_fd(), at, manages_groups);
         Ok(())
     }
 

@@ -23,13 +23,24 @@ impl Plan {
 
     /// CRIU that brings back a container for which this would be the plan: in its groups, where what it
     /// makes is as well; and with its root mounted at `at`, which CRIU wants to be no part of another
-    /// mount, in a mount namespace that ends with CRIU.
-    pub fn restoring(&self, program: CString, socket: BorrowedFd<'_>, at: CString) -> Self {
+    /// mount, in a mount namespace that ends with CRIU. Unless CRIU itself `manages_groups`, it is in the
+    /// cgroup namespace of the container, which inherits it.
+    pub fn restoring(
+        &self,
+        program: CString,
+        socket: BorrowedFd<'_>,
+        at: CString,
+        manages_groups: bool,
+    ) -> Self {
         let mut steps = vec![Step::DieWithRuntime];
         for step in &self.steps {
             match step {
                 Step::Gate(Gate::Grouped) => steps.push(Step::Gate(Gate::Grouped)),
                 Step::JoinGroups => steps.push(Step::JoinGroups),
+                Step::Unshare(kinds) if !manages_groups => {
+                    let groups = kinds & Kind::Cgroup.bit();
+                    steps.extend((groups != 0).then_some(Step::Unshare(groups)));
+                }
                 Step::AttachRoot { tree, .. } => {
                     steps.push(Step::Propagate(libc::MS_REC | libc::MS_SLAVE));
                     let path = tree.path.clone();

@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 
 use super::message::{GroupMode, Options};
 use super::{Error, errno};
+use crate::cgroup::HierarchyFlags;
 use crate::spec::Container;
 
 /// CRIU's level for all but what is for its developers.
@@ -32,6 +33,17 @@ pub struct ImageOptions {
     pub lazy_pages: bool,
     pub auto_dedup: bool,
     pub groups: GroupMode,
+}
+
+impl ImageOptions {
+    /// The flags of the host's v2 hierarchy, where CRIU is to manage groups: it mounts the hierarchy for
+    /// that.
+    pub(crate) fn remember_flags(&self) -> Result<Option<HierarchyFlags>, crate::cgroup::Error> {
+        match self.groups {
+            GroupMode::Ignore => Ok(None),
+            _ => HierarchyFlags::remember().map(Some),
+        }
+    }
 }
 
 /// The directories, open: CRIU finds them among our descriptors.

@@ -17,6 +17,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]
 pub enum GroupMode {
+    /// Whatever groups a container has made below its own: all its processes are in its own.
     Ignore = 0,
     /// Restore the properties of groups that CRIU itself has to make.
     Soft = 3,
@@ -24,7 +25,6 @@ pub enum GroupMode {
     Full = 4,
     /// Of all groups, which must not be there before.
     Strict = 5,
-    Default = 6,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
