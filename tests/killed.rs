@@ -130,3 +130,19 @@ fn a_killed_delete_leaves_what_force_removes() {
         bundle.start().succeeded();
     });
 }
+
+/// A container that runs, and what `exec` is to run in it.
+fn prepare_for_exec(bundle: &Bundle) {
+    let process = r#"{"args": ["/probe", "sleep", "60"], "cwd": "/"}"#;
+    std::fs::write(bundle.dir.join("process.json"), process).unwrap();
+    bundle.create().succeeded();
+    bundle.start().succeeded();
+}
+
+#[test]
+fn a_killed_exec_leaves_what_force_removes() {
+    needs!(root, probe);
+    let bundle = Bundle::probe(&["sleep", "60"]);
+    let words = ["exec", "--detach", "--process", "process.json"];
+    kill_at_random(&bundle, &words, prepare_for_exec);
+}

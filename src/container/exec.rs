@@ -22,7 +22,7 @@ use crate::plan::step::Kind;
 use crate::plan::{self, Ending, Gate, Plan, Target, Wishes};
 use crate::spec::{self, Id};
 use crate::state::Record;
-use crate::sys::signal::{self, Mask};
+use crate::sys::signal::{self, Ended, Mask};
 
 /// What is to run, and how.
 #[derive(Clone, Debug, Default)]
@@ -49,12 +49,17 @@ pub fn exec(cx: &Context, id: &Id, options: &ExecOptions) -> Result<u8, Error> {
     check_preserved(options.preserve_fds)?;
     let guest = Guest::new(cx, id, options)?;
     if options.detach {
-        return guest.enter(options).map(|_| 0);
+        return guest.enter(options, None).map(|_| 0);
     }
     // Blocked before the process exists, so that no signal is lost between its birth and our wait.
     signal::set_mask(Mask::ALL).map_err(call("block signals"))?;
     let signals = signal::descriptor(Mask::ALL).map_err(call("make a signal descriptor"))?;
-    let (launched, console) = guest.enter(options)?;
+    let (launched, console) = match guest.enter(options, Some(&signals)) {
+        Err(Error::Join(launch::Error::Interrupted { number })) => {
+            return Ok(wait::end(Ended::Signal(number)).exit_code());
+        }
+        entered => entered?,
+    };
     let mut foreground = Foreground {
         pid: launched.pid,
         process: &launched.pidfd,
@@ -127,8 +132,13 @@ impl Guest {
         })
     }
 
-    /// Makes the process; returns when its program runs, with where its terminal comes from.
-    fn enter(&self, options: &ExecOptions) -> Result<(Launched, Option<OwnedFd>), Error> {
+    /// Makes the process; returns when its program runs, with where its terminal comes from. One of
+    /// `signals` that ends programs ends this, too.
+    fn enter(
+        &self,
+        options: &ExecOptions,
+        signals: Option<&OwnedFd>,
+    ) -> Result<(Launched, Option<OwnedFd>), Error> {
         let (ours, theirs) = self.console.open()?;
         let equipment = Equipment {
             group: self.room.entrance.as_ref().map(OwnedFd::as_fd),
@@ -138,9 +148,19 @@ impl Guest {
             lock: None,
         };
         let mut launched = launch::launch(&self.plan, &equipment).map_err(Error::Join)?;
-        if let Err(e) = self.begin(&mut launched, options) {
-            launched.kill();
-            return Err(e);
+        let heeds = signals.map_or(Ok(()), |signals| launched.heed(signals.as_fd()));
+        let begun = heeds.map_err(Error::Join);
+        match begun.and_then(|()| self.begin(&mut launched, options)) {
+            Ok(()) => {}
+            Err(e @ Error::Join(launch::Error::Interrupted { .. })) => {
+                // In a v1 freezer it dies when the container goes on.
+                let _ = signal::send(launched.pidfd.as_fd(), libc::SIGKILL);
+                return Err(e);
+            }
+            Err(e) => {
+                launched.kill();
+                return Err(e);
+            }
         }
         log::logger().flush();
         Ok((launched, ours))

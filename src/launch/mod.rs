@@ -26,7 +26,7 @@ use crate::sys::clone::{Clone, Forked};
 use crate::sys::courier::Courier;
 use crate::sys::report::{Fault, Progress, Report};
 use crate::sys::signal::Ended;
-use crate::sys::{channel, clone, identity, path, signal};
+use crate::sys::{channel, clone, identity, path, poll, signal};
 use child::{Child, Found};
 pub use places::make_targets;
 pub use terminal::NAME as MASTER;
@@ -71,6 +71,9 @@ pub enum Error {
     Killed { number: i32 },
     #[error("the container's process ended before it ran its program")]
     Lost,
+    /// The runtime was told to end ([`Launched::heed`]).
+    #[error("interrupted by signal {number} before the program ran")]
+    Interrupted { number: i32 },
 }
 
 /// What the process is given beside its plan.
@@ -96,6 +99,8 @@ pub struct Launched {
     channel: OwnedFd,
     report: Report,
     state: Option<std::fs::File>,
+    /// Has the signals that end the waiting.
+    signals: Option<OwnedFd>,
 }
 
 /// What the parent hears.
@@ -171,6 +176,7 @@ pub fn launch(plan: &Plan, equipment: &Equipment<'_>) -> Result<Launched, Error>
             channel: ours,
             report,
             state,
+            signals: None,
         }),
         Ok(Forked::Child) => clone::end(1),
         Err(errno) => {
@@ -184,8 +190,33 @@ pub fn launch(plan: &Plan, equipment: &Equipment<'_>) -> Result<Launched, Error>
 }
 
 impl Launched {
+    /// From here on signals in `signals` that would end this program are not waited out
+    /// ([`Error::Interrupted`]): a child that stands still in a paused container says nothing.
+    pub fn heed(&mut self, signals: BorrowedFd<'_>) -> Result<(), Error> {
+        let copy = signals.try_clone_to_owned().map_err(|_| Errno::EMFILE);
+        self.signals = Some(copy.map_err(prepare("hear of signals"))?);
+        Ok(())
+    }
+
+    /// Waits until there is something to hear of the child.
+    fn watch(&self, signals: BorrowedFd<'_>) -> Result<(), Error> {
+        let fault = prepare("hear of signals");
+        let ours = self.channel.as_fd();
+        while poll::wait(&[ours, signals], None).map_err(&fault)? & 0b01 == 0 {
+            while let Some(number) = signal::next(signals).map_err(&fault)? {
+                if signal::ends(number) {
+                    return Err(Error::Interrupted { number });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Waits for what the child does next.
     pub fn next(&self) -> Result<Event, Error> {
+        if let Some(signals) = &self.signals {
+            self.watch(signals.as_fd())?;
+        }
         let heard = channel::receive_with_fd(self.channel.as_fd())
             .map_err(prepare("hear from the container's process"))?;
         Ok(match heard {

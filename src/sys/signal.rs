@@ -104,6 +104,21 @@ pub fn open_process(pid: Pid) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Whether a program that has made no other arrangement is ended by signal `number` (signal(7)).
+pub fn ends(number: i32) -> bool {
+    !matches!(
+        number,
+        libc::SIGCHLD
+            | libc::SIGCONT
+            | libc::SIGURG
+            | libc::SIGWINCH
+            | libc::SIGSTOP
+            | libc::SIGTSTP
+            | libc::SIGTTIN
+            | libc::SIGTTOU
+    )
+}
+
 /// Sends `signal` (0 only asks) to the process behind `process`, which cannot be another by now.
 pub fn send(process: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
     // SAFETY: no siginfo is passed.
