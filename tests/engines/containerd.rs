@@ -87,7 +87,6 @@ fn engine() -> &'static Engine {
     ENGINE.get_or_init(|| {
         let Containerd { socket, dir } = daemon();
         Engine {
-            name: "containerd",
             prelude: format!("SOCKET={socket} STATE={}/state\n{PRELUDE}", dir.display()),
             runtimes: runtimes().map(|path| path.display().to_string()),
         }
@@ -97,5 +96,5 @@ fn engine() -> &'static Engine {
 #[test]
 fn containerd_makes_and_ends_tasks() {
     needs!(root, busybox, engines);
-    prove(engine(), include_str!("transcripts/containerd.txt"));
+    prove(engine, include_str!("transcripts/containerd.txt"));
 }

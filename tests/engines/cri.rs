@@ -22,7 +22,6 @@ fn engine() -> &'static Engine {
         let client = include_str!("cri.sh");
         let image = "image=docker.io/library/busybox:latest";
         Engine {
-            name: "cri",
             prelude: format!("SOCKET={socket} STATE={dir}/state {image}\n{client}"),
             runtimes: ["bulkhead", "runc"].map(String::from),
         }
@@ -32,5 +31,5 @@ fn engine() -> &'static Engine {
 #[test]
 fn pods_of_several_containers_live_and_end() {
     needs!(root, busybox, engines);
-    prove(engine(), include_str!("transcripts/cri.txt"));
+    prove(engine, include_str!("transcripts/cri.txt"));
 }

@@ -37,7 +37,6 @@ fn engine() -> &'static Engine {
         let load = client().arg("load").arg("-i").arg(image()).status();
         assert!(load.unwrap().success());
         Engine {
-            name: "docker",
             prelude: format!(
                 "export DOCKER_HOST={socket} DOCKER_EXEC={}\n{PRELUDE}",
                 at("exec")
@@ -59,17 +58,17 @@ trap 'docker ps --all --quiet --filter "name=$N" | xargs -r /usr/bin/docker rm -
 #[test]
 fn docker_runs_and_ends_programs() {
     needs!(root, busybox, engines);
-    prove(engine(), include_str!("transcripts/docker-life.txt"));
+    prove(engine, include_str!("transcripts/docker-life.txt"));
 }
 
 #[test]
 fn docker_sets_what_it_is_asked_for() {
     needs!(root, busybox, engines);
-    prove(engine(), include_str!("transcripts/docker-options.txt"));
+    prove(engine, include_str!("transcripts/docker-options.txt"));
 }
 
 #[test]
 fn docker_gives_every_privilege() {
     needs!(root, busybox, engines, every_capability);
-    prove(engine(), include_str!("transcripts/docker-privileged.txt"));
+    prove(engine, include_str!("transcripts/docker-privileged.txt"));
 }

@@ -30,11 +30,31 @@ fn lay_ground() {
     ONCE.call_once(|| {
         let engines = fixture("engines");
         let engines = engines.display();
+        // What is mounted there would be hidden.
+        let modules = scratch("modules");
+        let has_modules = Command::new("mountpoint").args(["-q", MODULES]).status();
+        let has_modules = has_modules.unwrap().success();
+        if has_modules {
+            bind(Path::new(MODULES), &modules);
+        }
         overlay("/usr", &format!("lowerdir={engines}/usr:/usr"));
+        if has_modules {
+            bind(&modules, Path::new(MODULES));
+            let detached = Command::new("umount").arg(&modules).status();
+            assert!(detached.unwrap().success());
+        }
         let [upper, work] = ["etc-upper", "etc-work"].map(scratch);
         let written = format!("upperdir={},workdir={}", upper.display(), work.display());
         overlay("/etc", &format!("lowerdir={engines}/etc:/etc,{written}"));
     });
+}
+
+const MODULES: &str = "/lib/modules";
+
+fn bind(from: &Path, to: &Path) {
+    let mut mount = Command::new("mount");
+    mount.arg("--bind").args([from, to]);
+    assert!(mount.status().unwrap().success(), "{mount:?}");
 }
 
 fn overlay(at: &str, options: &str) {

@@ -46,7 +46,7 @@ network_config_dir = "{dir}/net"
 }
 
 /// `command` is what calls Podman, with the variables it needs.
-fn engine(name: &'static str, dir: &Path, command: &str) -> Engine {
+fn engine(dir: &Path, command: &str) -> Engine {
     configure(dir);
     let command = format!(
         "TMPDIR={dir} CONTAINERS_CONF={dir}/containers.conf {command} /usr/bin/podman --root {dir}/root \
@@ -61,7 +61,6 @@ fn engine(name: &'static str, dir: &Path, command: &str) -> Engine {
     let output = output.unwrap();
     assert!(output.status.success(), "{output:?}");
     Engine {
-        name,
         prelude: format!("podman() {{ {command} --runtime \"$R\" \"$@\"; }}\n{PRELUDE}"),
         runtimes: ["bulkhead", "runc"].map(String::from),
     }
@@ -71,7 +70,7 @@ fn by_root() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| {
         lay_ground();
-        engine("podman", &scratch("podman"), "env")
+        engine(&scratch("podman"), "env")
     })
 }
 
@@ -95,18 +94,18 @@ fn by_user() -> &'static Engine {
             "env HOME={dir} XDG_RUNTIME_DIR={dir} setpriv --reuid={USER} --regid={USER} --clear-groups --inh-caps=-all",
             dir = dir.display()
         );
-        engine("podman, by a user", &dir, &command)
+        engine(&dir, &command)
     })
 }
 
 #[test]
 fn podman_makes_and_ends_containers() {
     needs!(root, busybox, engines);
-    prove(by_root(), include_str!("transcripts/podman.txt"));
+    prove(by_root, include_str!("transcripts/podman.txt"));
 }
 
 #[test]
 fn podman_of_a_user_makes_and_ends_containers() {
     needs!(root, busybox, engines);
-    prove(by_user(), include_str!("transcripts/podman-user.txt"));
+    prove(by_user, include_str!("transcripts/podman-user.txt"));
 }
