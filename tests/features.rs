@@ -68,6 +68,9 @@ fn the_lists_have_what_they_are_known_for() {
     assert_eq!(capabilities[0], "CAP_CHOWN");
     assert_eq!(capabilities[40], "CAP_CHECKPOINT_RESTORE");
     assert!(words(&linux["seccomp"]["archs"]).contains(&"SCMP_ARCH_X86_64"));
+    for key in ["apparmor", "selinux", "intelRdt", "netDevices"] {
+        assert_eq!(linux[key]["enabled"], true, "{key}");
+    }
     assert!(words(&linux["memoryPolicy"]["modes"]).contains(&"MPOL_BIND"));
     assert!(words(&linux["memoryPolicy"]["flags"]).contains(&"MPOL_F_STATIC_NODES"));
     assert!(words(&linux["seccomp"]["actions"]).contains(&"SCMP_ACT_ERRNO"));

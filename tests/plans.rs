@@ -172,6 +172,16 @@ fn a_host_without_groups_and_core() {
 }
 
 #[test]
+fn labels_of_security_modules() {
+    let host = Host {
+        has_apparmor: true,
+        has_selinux: true,
+        ..host(Groups::Disabled)
+    };
+    check_on("labels", &host, &wishes());
+}
+
+#[test]
 fn a_group_that_systemd_makes() {
     let host = Host {
         unit: Some(Unit {

@@ -75,6 +75,7 @@ fn files_of_new_filesystems_have_the_label_for_mounts() {
         ("/dev", true),
         ("/dev/pts", true),
         ("/dev/shm", true),
+        ("/sys/firmware", true),
         ("/proc", false),
         ("/sys", false),
         ("/dev/mqueue", false),

@@ -131,7 +131,7 @@ impl<'a> Child<'a> {
             Step::Remount(remount) => self.remount(remount)?,
             Step::Node(node) => self.make_node(node)?,
             Step::Link { text, at, replace } => self.make_link(text, at, *replace)?,
-            Step::Mask(path) => self.mask(path)?,
+            Step::Mask { path, label } => self.mask(path, label.as_deref())?,
             Step::ReadOnly(path) => self.make_readonly(path)?,
             Step::Seal { target, attributes } => {
                 let target = self.mounted(target)?;
@@ -346,7 +346,8 @@ impl<'a> Child<'a> {
         for view in views {
             // A mount that a user namespace holds fast cannot be taken away, but covered.
             if mount::detach(view).is_err() {
-                self.mask_directory(&path::open(HERE, view, libc::O_PATH, Resolve::Host)?)?;
+                let view = path::open(HERE, view, libc::O_PATH, Resolve::Host)?;
+                self.mask_directory(&view, None)?;
             }
         }
         path::enter(self.root())?;

@@ -217,21 +217,25 @@ impl Child<'_> {
 
     /// Covers a file with the null device, and a directory with an empty one; what is not there
     /// needs no mask.
-    pub(super) fn mask(&mut self, path: &InRoot) -> Result<(), Stop> {
+    pub(super) fn mask(&mut self, path: &InRoot, label: Option<&CStr>) -> Result<(), Stop> {
         let target = match self.open(path) {
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
             target => target.at(Call::OpenTarget)?,
         };
         let mode = path::stat(target.as_fd()).at(Call::OpenTarget)?.st_mode;
         if mode & libc::S_IFMT == libc::S_IFDIR {
-            self.mask_directory(&target)
+            self.mask_directory(&target, label)
         } else {
             self.mask_file(&target)
         }
     }
 
     /// One empty filesystem serves all masks: it is mounted once and then copied.
-    pub(super) fn mask_directory(&mut self, target: &OwnedFd) -> Result<(), Stop> {
+    pub(super) fn mask_directory(
+        &mut self,
+        target: &OwnedFd,
+        label: Option<&CStr>,
+    ) -> Result<(), Stop> {
         if let Some(empty) = &self.found.empty {
             let copy = mount::clone_tree(empty.as_fd(), c"", false).at(Call::OpenSource)?;
             return cover(&copy, target);
@@ -240,6 +244,9 @@ impl Child<'_> {
         mount::set_value(fs.as_fd(), c"source", c"tmpfs").at(Call::SetOption)?;
         mount::set_value(fs.as_fd(), c"nr_inodes", c"1").at(Call::SetOption)?;
         mount::set_value(fs.as_fd(), c"mode", c"555").at(Call::SetOption)?;
+        if let Some(label) = label {
+            mount::set_value(fs.as_fd(), c"context", label).at(Call::SetOption)?;
+        }
         mount::create(fs.as_fd()).at(Call::CreateFilesystem)?;
         let attributes = libc::MOUNT_ATTR_RDONLY
             | libc::MOUNT_ATTR_NOSUID

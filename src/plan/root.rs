@@ -51,7 +51,8 @@ impl Planner<'_> {
 
         self.hook_steps();
         for path in &self.container.masked_paths {
-            self.steps.push(Step::Mask(path.clone()));
+            let (path, label) = (path.clone(), self.labels.mounts.clone());
+            self.push(Step::Mask { path, label });
         }
         for path in &self.container.readonly_paths {
             self.steps.push(Step::ReadOnly(path.clone()));

@@ -63,7 +63,11 @@ pub enum Step {
         at: InRoot,
         replace: bool,
     },
-    Mask(InRoot),
+    Mask {
+        path: InRoot,
+        /// What SELinux calls the empty directory.
+        label: Option<CString>,
+    },
     ReadOnly(InRoot),
     Remount(Remount),
     /// Attributes for a mount that had to be writable while things were put into it.

@@ -77,7 +77,7 @@ impl Display for Step {
             Self::Remount(remount) => remount.fmt(f),
             Self::Node(node) => node.fmt(f),
             Self::Link { text, at, .. } => write!(f, "link {at} to {}", show(text)),
-            Self::Mask(path) => write!(f, "mask {path}"),
+            Self::Mask { path, .. } => write!(f, "mask {path}"),
             Self::ReadOnly(path) => write!(f, "make {path} read-only"),
             Self::Seal { target, .. } => write!(f, "make the mount at {target} read-only"),
             Self::Hook(hook) => {
