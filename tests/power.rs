@@ -1,4 +1,4 @@
-//! What only a runtime with CAP_SYS_RESOURCE can give.
+//! What takes a machine of one's own: CAP_SYS_RESOURCE, and real time.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod harness;
@@ -52,4 +52,20 @@ fn they_are_given_to_a_user_namespace_and_who_joins_it() {
     bundle.start().succeeded();
     let report = report_of(&bundle, &["exec", &bundle.id, "/probe", "report"]);
     check(&report["ok"]);
+}
+
+#[test]
+fn a_real_time_scheduler_is_set() {
+    needs!(root, probe, realtime);
+    // With policy, flags, nice and priority as sched_getattr(2) gives them.
+    for (policy, priority, seen) in [
+        ("SCHED_FIFO", 7, [1, 0, 0, 7]),
+        ("SCHED_RR", 1, [2, 0, 0, 1]),
+    ] {
+        let mut bundle = Bundle::probe(&[]);
+        let scheduler = json!({ "policy": policy, "priority": priority });
+        bundle.set("/process/scheduler", scheduler);
+        let report = bundle.run().succeeded().answer();
+        assert_eq!(report["scheduler"][0], json!(seen), "{policy}");
+    }
 }

@@ -59,21 +59,6 @@ fn the_scheduler_is_set() {
 }
 
 #[test]
-fn a_real_time_scheduler_is_set() {
-    needs!(root, probe, realtime);
-    finds(&[
-        (
-            json!({ "policy": "SCHED_FIFO", "priority": 7 }),
-            json!([1, 0, 0, 7]),
-        ),
-        (
-            json!({ "policy": "SCHED_RR", "priority": 1 }),
-            json!([2, 0, 0, 1]),
-        ),
-    ]);
-}
-
-#[test]
 fn in_a_user_namespace_what_takes_power_is_set_from_outside() {
     needs!(root, probe);
     let mut bundle = Bundle::probe(&[]);
