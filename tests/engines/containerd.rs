@@ -98,3 +98,12 @@ fn containerd_makes_and_ends_tasks() {
     needs!(root, busybox, engines);
     prove(engine, include_str!("transcripts/containerd.txt"));
 }
+
+#[test]
+fn containerd_saves_and_restores_a_task() {
+    needs!(root, busybox, engines, criu);
+    prove(
+        engine,
+        include_str!("transcripts/containerd-checkpoint.txt"),
+    );
+}

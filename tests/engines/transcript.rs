@@ -201,7 +201,7 @@ fn answer(engine: &Engine, row: &Row, which: usize) -> Answer {
 }
 
 const PRELUDE: &str = r#"
-await() { for ((i = 0; i < PATIENCE * 10; i++)); do eval "$1" 2>/dev/null && return; sleep 0.1; done; echo "never: $1"; }
+await() { local end=$((SECONDS + PATIENCE)); while ((SECONDS < end)); do eval "$1" 2>/dev/null && return; sleep 0.1; done; echo "never: $1"; }
 "#;
 
 /// What newer versions of runc say, as Debian's does.
