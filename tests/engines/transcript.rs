@@ -141,7 +141,7 @@ fn judge(engine: &Engine, row: &Row) -> Result<&'static str, String> {
     let is_as_written = sections.iter().all(|(_, is, other)| is == other);
     for (name, is, other) in sections {
         if is != other {
-            fault.push_str(&format!("- {name}\n{is}"));
+            fault.push_str(&format!("- {name}\n{is}\n"));
         }
     }
     if is_as_written {
@@ -204,9 +204,19 @@ const PRELUDE: &str = r#"
 await() { local end=$((SECONDS + PATIENCE)); while ((SECONDS < end)); do eval "$1" 2>/dev/null && return; sleep 0.1; done; echo "never: $1"; }
 "#;
 
-/// What newer versions of runc say, as Debian's does.
+/// Without the time of log lines, and with what newer versions of runc say as Debian's does.
 fn same_words(text: &str) -> String {
-    text.replace("error during container init: ", "")
+    let unstamped = |line: &str| match line.strip_prefix("time=\"") {
+        Some(rest) => rest
+            .split_once("\" ")
+            .map_or(rest, |(_, rest)| rest)
+            .to_owned(),
+        None => line.to_owned(),
+    };
+    let lines: Vec<_> = text.lines().map(unstamped).collect();
+    lines
+        .join("\n")
+        .replace("error during container init: ", "")
 }
 
 /// The runtimes that are compared: a copy of the built program, and the one that came with the engines.
