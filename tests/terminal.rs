@@ -289,3 +289,26 @@ fn a_terminal_is_made_in_a_devpts_alone() {
         "make a terminal, and /dev/console of it: open /dev/pts/ptmx of a devpts: no such device";
     bundle.run().failed_with(said);
 }
+
+#[test]
+fn the_master_of_a_restored_terminal_goes_to_the_console_socket() {
+    needs!(root, busybox, cgroup2, criu);
+    let bundle = with_terminal("while read word; do echo got $word; done");
+    let socket = bundle.dir.join("console");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let console = ["--console-socket", socket.to_str().unwrap()];
+    let call = |words: &[&str]| bundle.call(&[words, &[&bundle.id]].concat()).succeeded();
+    call(&[&["create"], &console[..]].concat());
+    let mut terminal = receive(&listener);
+    bundle.start().succeeded();
+    terminal.write_all(b"one\n").unwrap();
+    read_until(&mut terminal, "got one\r\n");
+
+    call(&["checkpoint", "--image-path", "img"]);
+    let restore = ["restore", "--detach", "--image-path", "img"];
+    call(&[&restore[..], &console].concat());
+    let mut terminal = receive(&listener);
+    terminal.write_all(b"two\n").unwrap();
+    let shown = read_until(&mut terminal, "got two\r\n");
+    assert!(!shown.contains("one"), "{shown:?}");
+}
