@@ -1,7 +1,7 @@
 //! The child: carries out the steps of a plan, one after the other, and allocates nothing.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 
@@ -175,7 +175,7 @@ impl<'a> Child<'a> {
                 }
             }
             Step::OwnPipes { uid } => user::own_pipes(*uid)?,
-            Step::CloseFrom(first) => exec::close_at_exec(*first)?,
+            Step::CloseFrom(first) => self.close_from(*first)?,
             Step::Bound(keep) => user::bound(*keep)?,
             Step::BecomeUser { uid, gid, groups } => {
                 user::become_user(*uid, *gid, groups.as_deref())?
@@ -200,6 +200,15 @@ impl<'a> Child<'a> {
     /// The root filesystem; AttachRoot comes before every step that asks.
     pub(super) fn root(&self) -> BorrowedFd<'_> {
         self.found.root.as_ref().map_or(HERE, AsFd::as_fd)
+    }
+
+    fn close_from(&self, first: u32) -> Result<(), Stop> {
+        let (listener, page) = self.start.unzip();
+        // The first stands for those that are missing.
+        let kept = [Some(self.channel), listener, page, self.state];
+        let number = |fd: BorrowedFd<'_>| fd.as_raw_fd().cast_unsigned();
+        let mut kept = kept.map(|fd| number(fd.unwrap_or(self.channel)));
+        Ok(exec::close_all_but(first, &mut kept)?)
     }
 
     /// Opens what `path` names below the root.

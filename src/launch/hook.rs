@@ -64,7 +64,7 @@ fn become_hook(hook: &Hook, state: BorrowedFd<'_>, input: &OwnedFd) -> ! {
         .and_then(|()| exec::duplicate(state, 0))
         .and_then(|()| exec::duplicate(input.as_fd(), 1))
         .and_then(|()| exec::duplicate(input.as_fd(), 2))
-        .and_then(|()| exec::close_at_exec(3));
+        .and_then(|()| exec::close_all_but(3, &mut []));
     if let Some(dir) = &hook.dir {
         // A bundle may be gone when poststop hooks run; they run all the same.
         let _ = path::change_dir(dir);

@@ -79,12 +79,14 @@ impl Planner<'_> {
         if user.uid != 0 {
             self.push(Step::OwnPipes { uid: user.uid });
         }
-        self.push(Step::CloseFrom(3 + self.wishes.preserve_fds));
         self.rights(process);
         if let Some(policy) = &self.container.memory_policy {
             self.push(Step::MemoryPolicy(policy.clone()));
         }
         self.confine();
+        // Nothing of the host's may be open when paths of the image are resolved: its working directory,
+        // its program, its hooks.
+        self.push(Step::CloseFrom(3 + self.wishes.preserve_fds));
         self.become_user(process, filter.is_some() && !process.no_new_privileges);
 
         // Changing the user has cleared the parent death signal (prctl(2)). A child on its own hears

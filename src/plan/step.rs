@@ -124,7 +124,8 @@ pub enum Step {
     OwnPipes {
         uid: u32,
     },
-    /// Close at exec what is from this number on.
+    /// Close what is from this number on, but for what leads to the runtime and to nothing else: the
+    /// channel, the gate of `start`, the state for hooks.
     CloseFrom(u32),
     /// Bits of the capabilities to keep.
     Bound(u64),

@@ -129,7 +129,7 @@ impl Display for Step {
             }
             Self::Standard(_) => f.write_str("take a file for the standard descriptors"),
             Self::OwnPipes { uid } => write!(f, "give the standard pipes to user {uid}"),
-            Self::CloseFrom(first) => write!(f, "close descriptors from {first} on at exec"),
+            Self::CloseFrom(first) => write!(f, "close descriptors from {first} on"),
             Self::Bound(keep) => write!(f, "bound the capabilities to {}", Names(*keep)),
             Self::BecomeUser { uid, gid, groups } => {
                 write!(f, "become user {uid} and group {gid}")?;

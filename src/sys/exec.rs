@@ -71,17 +71,27 @@ pub fn may_execute(path: &CStr) -> Result<(), Errno> {
     })
 }
 
-/// Closes at exec every descriptor from `first` on (`close_range(2)`, the flag Linux 5.11).
-pub fn close_at_exec(first: u32) -> Result<(), Errno> {
-    // SAFETY: takes only numbers; nothing is closed now.
-    done(unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            first,
-            u32::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    })
+/// Closes every descriptor from `first` on but those in `kept`, which it sorts and which are closed at
+/// exec (`close_range(2)`, the flag Linux 5.11). May run in the child, which never drops what it owns.
+///
+/// execve resolves the program and its interpreter before it closes anything: a directory that is to be
+/// closed at exec leads out of the container by /proc/self/fd (CVE-2024-21626).
+pub fn close_all_but(first: u32, kept: &mut [u32]) -> Result<(), Errno> {
+    close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)?;
+    kept.sort_unstable();
+    let mut from = first;
+    for one in kept.iter().filter(|number| **number >= first) {
+        if from < *one {
+            close_range(from, *one - 1, 0)?;
+        }
+        from = *one + 1;
+    }
+    close_range(from, u32::MAX, 0)
+}
+
+fn close_range(first: u32, last: u32, flags: u32) -> Result<(), Errno> {
+    // SAFETY: takes only numbers; that nobody uses what it closes is the caller's word.
+    done(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) })
 }
 
 /// Makes `to` another name of `from`, open over exec (`dup3(2)`); `EINVAL` where they are the same.

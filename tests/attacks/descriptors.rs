@@ -116,7 +116,7 @@ fn a_process_of_the_runtime_in_the_container_shows_nothing_to_the_others_there()
         "open-exe",
         "+",
         "list",
-        "/proc/2/fd/3",
+        "/proc/2/fd/0",
         "+",
         "read",
         "/proc/2/environ",

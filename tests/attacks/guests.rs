@@ -80,7 +80,7 @@ fn a_process_that_joins_shows_nothing_to_the_others_there() {
     let of = |name: &str| format!("/proc/{pid}/{name}");
     let pid = pid.to_string();
     for (act, errno) in [
-        (["list", &of("fd/3")], libc::EACCES),
+        (["list", &of("fd/0")], libc::EACCES),
         (["list", &of("root")], libc::EACCES),
         (["list", &of("cwd")], libc::EACCES),
         (["read", &of("environ")], libc::EACCES),

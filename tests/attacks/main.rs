@@ -11,6 +11,7 @@ mod guests;
 mod links;
 mod proc;
 mod race;
+mod ways_out;
 
 use harness::Bundle;
 use serde_json::{Value, json};
