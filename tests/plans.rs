@@ -254,6 +254,16 @@ fn namespaces_that_exist() {
 }
 
 #[test]
+fn a_runtime_in_a_user_namespace_makes_no_devices_and_enters_no_pid_namespace() {
+    let host = Host {
+        uid: 0,
+        in_user_namespace: true,
+        ..host(unified())
+    };
+    check_on("nested", &host, &wishes());
+}
+
+#[test]
 fn hooks_on_both_sides() {
     check("hooks");
 }
