@@ -104,6 +104,14 @@ fn podman_makes_and_ends_containers() {
     prove(by_root, include_str!("transcripts/podman.txt"));
 }
 
+/// Of cgroups v2, Podman 4.3 without systemd makes the pod's with a program that denies all devices, to
+/// runc's containers as well as to ours.
+#[test]
+fn podman_makes_pods() {
+    needs!(root, busybox, engines, cgroup1);
+    prove(by_root, include_str!("transcripts/podman-pods.txt"));
+}
+
 #[test]
 fn podman_of_a_user_makes_and_ends_containers() {
     needs!(root, busybox, engines);
