@@ -242,7 +242,9 @@ fn flags_change_what_the_document_says() {
 #[test]
 fn a_process_from_a_file_is_all_that_counts() {
     needs!(root, probe);
-    let bundle = running();
+    let mut bundle = Bundle::probe(&["sleep", "60"]);
+    bundle.set("/process/oomScoreAdj", json!(321));
+    let bundle = started(bundle);
     let file = bundle.dir.join("process.json");
     let process = json!({
         "args": ["/probe", "report"], "cwd": "/", "env": ["ONLY=this"],
@@ -264,7 +266,13 @@ fn a_process_from_a_file_is_all_that_counts() {
     ] {
         assert_eq!(told[what], value, "{what}");
     }
-    assert_eq!(told["capabilities"]["bounding"], json!([]));
+    // What confines the container's own process is not lifted by silence, as under runc.
+    let own = report(&bundle, &[]);
+    assert_eq!(
+        told["capabilities"]["bounding"],
+        own["capabilities"]["bounding"]
+    );
+    assert_eq!(told["oom_score_adj"], 321);
     assert_eq!(
         told["rlimits"]["RLIMIT_NOFILE"],
         json!({ "soft": 77, "hard": 88 })
@@ -290,6 +298,18 @@ fn it_finds_room_where_the_container_has_divided_its_group() {
     assert_eq!(told.stdout, "0::/leaf\n");
     bundle.kill("KILL").succeeded();
     running.wait().unwrap();
+}
+
+#[test]
+fn it_has_no_capability_where_its_file_says_so() {
+    needs!(root, probe);
+    let bundle = running();
+    let file = bundle.dir.join("process.json");
+    let process = json!({ "args": ["/probe", "report"], "cwd": "/", "capabilities": {} });
+    fs::write(&file, process.to_string()).unwrap();
+    let outcome = exec(&bundle, &["--process", file.to_str().unwrap()], &[]);
+    let told = outcome.succeeded().answer()["ok"].clone();
+    assert_eq!(told["capabilities"]["bounding"], json!([]));
 }
 
 /// Makes the group `sub` below the container's, with each v1 controller or on v2.

@@ -185,6 +185,54 @@ fn a_process_that_joins_has_a_listener_of_its_own() {
 }
 
 #[test]
+fn a_process_that_joins_early_is_told_of_a_container_that_waits() {
+    needs!(root, probe);
+    let (bundle, path) = asking(&["sleep", "60"], &["getppid"]);
+    let agent = agent(&path, vec![Answer::GoOn]);
+    bundle.create().succeeded();
+    let exec = ["exec", &bundle.id, "/probe", "exit", "0"];
+    bundle.call(&exec).succeeded();
+    assert_eq!(agent.join().unwrap()[0]["state"]["status"], "created");
+}
+
+/// Its filter has no listener of its own.
+#[test]
+fn a_start_container_hook_gets_an_error_for_what_the_agent_would_be_asked() {
+    needs!(root, probe);
+    let (mut bundle, path) = asking(&["exit", "0"], &["mkdir"]);
+    bundle.set(
+        "/hooks/startContainer",
+        json!([{ "path": "/probe", "args": ["probe", "mkdir", "/dev/made", "+", "write", "/dev/hook", "ran"] }]),
+    );
+    bundle.args(&["/probe", "stat", "/dev/made", "+", "read", "/dev/hook"]);
+    let agent = agent(&path, vec![Answer::GoOn]);
+    let told = bundle.run().succeeded().answers();
+    agent.join().unwrap();
+    assert_eq!(told[0]["errno"], libc::ENOENT, "{told:?}");
+    assert_eq!(told[1]["ok"], "ran", "{told:?}");
+}
+
+#[test]
+fn a_limit_that_leaves_no_room_for_the_courier_is_told() {
+    needs!(root, probe);
+    let (mut bundle, path) = asking(&["exit", "0"], &["getppid"]);
+    bundle.set("/linux/resources/pids", json!({ "limit": 1 }));
+    let _listener = UnixListener::bind(&path).unwrap();
+    bundle.run().failed_with("start a second thread");
+}
+
+/// The container is not held for longer than an agent may take.
+#[test]
+fn an_agent_that_takes_nobody_in_is_an_error() {
+    needs!(root, probe);
+    let (bundle, path) = asking(&["sleep", "60"], &["getppid"]);
+    let _full = harness::full_socket(&path);
+    bundle.create().succeeded();
+    bundle.start().failed_with("connection timed out");
+    bundle.wait_for_status("stopped");
+}
+
+#[test]
 fn where_nobody_listens_nothing_runs() {
     needs!(root, probe);
     let (bundle, path) = asking(&["sleep", "60"], &["getppid"]);

@@ -18,12 +18,16 @@ use serde_json::json;
 /// `run` with three files from descriptor 3 on, of which the manager says that two are sockets of the
 /// process that `pid` names in shell.
 fn run_with_sockets(bundle: &Bundle, pid: &str) -> harness::Outcome {
+    call_with_sockets(bundle, "run", pid)
+}
+
+fn call_with_sockets(bundle: &Bundle, command: &str, pid: &str) -> harness::Outcome {
     for name in ["a", "b", "c"] {
         std::fs::write(bundle.dir.join(name), name).unwrap();
     }
     bundle.write_config();
     let script = format!(
-        "LISTEN_PID={pid} LISTEN_FDS=2 LISTEN_FDNAMES=web:admin exec {} --root {} run --preserve-fds 1 {} \
+        "LISTEN_PID={pid} LISTEN_FDS=2 LISTEN_FDNAMES=web:admin exec {} --root {} {command} --preserve-fds 1 {} \
          3<a 4<b 5<c",
         program().display(),
         bundle.state_dir().display(),
@@ -42,6 +46,21 @@ fn sockets_of_the_manager_come_before_preserved_descriptors() {
     bundle.set("/process/env/-", json!("LISTEN_FDS=of the document"));
     let outcome = run_with_sockets(&bundle, "$$").succeeded();
     assert_eq!(outcome.stdout, "2 1 web:admin\nabc");
+}
+
+#[test]
+fn sockets_reach_a_container_that_is_detached_or_started_later() {
+    needs!(root, busybox);
+    for (command, start) in [("run --detach", false), ("create", true)] {
+        let script = "echo $LISTEN_FDS $LISTEN_PID; cd /proc/self/fd; cat 3 4 5";
+        let bundle = Bundle::busybox(script);
+        let outcome = call_with_sockets(&bundle, command, "$$").succeeded();
+        if start {
+            bundle.start().succeeded();
+        }
+        bundle.wait_for_status("stopped");
+        assert_eq!(outcome.stdout_now(), "2 1\nabc", "{command}");
+    }
 }
 
 #[test]
@@ -130,6 +149,41 @@ fn start_waits_until_the_container_is_ready() {
     call(&bundle, &path, &["start", &bundle.id]).succeeded();
     let pid = format!("MAINPID={}", bundle.state()["pid"]);
     assert_eq!(manager.join().unwrap(), ["READY=1", &pid, "BARRIER=1"]);
+}
+
+#[test]
+fn a_container_that_says_so_again_and_again_is_heard_once() {
+    needs!(root, probe);
+    let (mut bundle, path) = telling(&[]);
+    let ready: Vec<&str> = ["notify", "READY=1", "+"].repeat(30);
+    bundle.args(&[&["/probe"], &ready[..], &["sleep", "60"]].concat());
+    let manager = manager(&path);
+    call(&bundle, &path, &["create", &bundle.id]).succeeded();
+    call(&bundle, &path, &["start", &bundle.id]).succeeded();
+    let pid = format!("MAINPID={}", bundle.state()["pid"]);
+    assert_eq!(manager.join().unwrap(), ["READY=1", &pid, "BARRIER=1"]);
+}
+
+/// A root that may mount can write where the socket is.
+#[test]
+fn what_a_container_leaves_beside_the_socket_is_removed() {
+    needs!(root, probe);
+    let (mut bundle, path) = telling(&[]);
+    let act =
+        "remount-writable /run/notify + mkdir /run/notify/d + write /run/notify/d/x y + sleep 60";
+    bundle.args(&[&["/probe"], &act.split(' ').collect::<Vec<_>>()[..]].concat());
+    for set in ["bounding", "effective", "permitted"] {
+        bundle.set(
+            &format!("/process/capabilities/{set}/-"),
+            json!("CAP_SYS_ADMIN"),
+        );
+    }
+    let _manager = UnixDatagram::bind(&path).unwrap();
+    call(&bundle, &path, &["create", &bundle.id]).succeeded();
+    bundle.start().succeeded();
+    let left = bundle.state_dir().join(&bundle.id).join("notify/d/x");
+    harness::eventually("its file", || left.exists());
+    bundle.call(&["delete", "--force", &bundle.id]).succeeded();
 }
 
 #[test]

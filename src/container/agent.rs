@@ -3,11 +3,13 @@
 //! State").
 
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 
 use nix::errno::Errno;
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr, setsockopt, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
 use serde::Serialize;
 
 use super::Error;
@@ -15,6 +17,9 @@ use super::hooks::{HookState, Json};
 use super::state::errno;
 use crate::spec::seccomp::Agent;
 use crate::sys::channel;
+
+/// How many seconds an agent may take to listen and to read.
+const PATIENCE: i64 = 5;
 
 /// The container process state.
 #[derive(Serialize)]
@@ -59,11 +64,21 @@ pub(super) fn introduce(
 }
 
 fn send(agent: &Agent, listener: &OwnedFd, text: &[u8]) -> Result<(), Errno> {
-    let mut socket = UnixStream::connect(&agent.path)
-        // A path that is too long has no number of the kernel's.
-        .map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::ENAMETOOLONG)))?;
-    let sent = channel::send_fd(socket.as_fd(), listener.as_fd(), text)?;
-    socket.write_all(&text[sent..]).map_err(|e| errno(&e))
+    let (family, kind) = (AddressFamily::Unix, SockType::Stream);
+    let socket = socket::socket(family, kind, SockFlag::SOCK_CLOEXEC, None)?;
+    // It holds for connect as well (unix(7)); we hold the container meanwhile.
+    setsockopt(&socket, sockopt::SendTimeout, &TimeVal::seconds(PATIENCE))?;
+    socket::connect(socket.as_raw_fd(), &UnixAddr::new(&agent.path)?).map_err(late)?;
+    let sent = channel::send_fd(socket.as_fd(), listener.as_fd(), text).map_err(late)?;
+    let mut socket = UnixStream::from(socket);
+    socket.write_all(&text[sent..]).map_err(|e| late(errno(&e)))
+}
+
+fn late(errno: Errno) -> Errno {
+    match errno {
+        Errno::EAGAIN => Errno::ETIMEDOUT,
+        errno => errno,
+    }
 }
 
 fn fault(agent: &Agent, errno: Errno) -> Error {

@@ -75,6 +75,8 @@ pub fn exec(cx: &Context, id: &Id, options: &ExecOptions) -> Result<u8, Error> {
 /// A process for a container, before it is made.
 struct Guest {
     record: Record,
+    /// The container's, when the process was asked for.
+    status: Status,
     plan: Plan,
     /// In the container's groups.
     room: Room,
@@ -84,9 +86,9 @@ struct Guest {
 impl Guest {
     fn new(cx: &Context, id: &Id, options: &ExecOptions) -> Result<Self, Error> {
         let record = cx.store.load(id)?;
-        let init = living(cx, &record, options.ignore_paused)?;
+        let (init, status) = living(cx, &record, options.ignore_paused)?;
         let mut container = spec::parse(&cx.store.config(id)?, &record.bundle)?;
-        let process = spec::parse_process(&options.process, &container.id_maps)?;
+        let process = spec::parse_process(&options.process, &container)?;
         let socket = options.console_socket.as_deref();
         let console = Console::choose(Some(&process), options.detach, socket)?;
         container.process = Some(process);
@@ -127,6 +129,7 @@ impl Guest {
         Ok(Self {
             plan: plan::join(&container, &host, &wishes, &target)?,
             record,
+            status,
             room,
             console,
         })
@@ -194,7 +197,7 @@ impl Guest {
                 .wait_for_listener(&self.plan)
                 .map_err(Error::Join)?;
             let state = HookState {
-                status: Status::Running,
+                status: self.status,
                 pid: self.record.pid.unwrap_or(0),
                 record: &self.record,
             };
@@ -210,10 +213,11 @@ const PROTECTED: Error = Error::State(
     "cannot exec in a container of another user, nor without root's rights before it is started",
 );
 
-/// The first process of a container that can take a guest.
-fn living(cx: &Context, record: &Record, ignore_paused: bool) -> Result<OwnedFd, Error> {
+/// The first process of a container that can take a guest, and how the container is.
+fn living(cx: &Context, record: &Record, ignore_paused: bool) -> Result<(OwnedFd, Status), Error> {
     let dir = cx.store.directory(&record.id)?;
-    match status(record, dir.as_fd())? {
+    let status = status(record, dir.as_fd())?;
+    match status {
         Status::Running | Status::Created => {}
         Status::Paused if ignore_paused => {}
         Status::Paused => {
@@ -224,7 +228,7 @@ fn living(cx: &Context, record: &Record, ignore_paused: bool) -> Result<OwnedFd,
         Status::Creating | Status::Stopped => return Err(STOPPED),
     }
     successor::appoint(cx, record);
-    kill::process(record)?.ok_or(STOPPED)
+    Ok((kill::process(record)?.ok_or(STOPPED)?, status))
 }
 
 /// `CLONE_NEW*` bits of the namespaces of process `pid` that are not ours. Of a kind that the kernel has

@@ -22,6 +22,9 @@ use crate::sys::{channel, poll};
 const DIRECTORY: &str = "/run/notify";
 const VARIABLE: &std::ffi::CStr = c"NOTIFY_SOCKET=/run/notify/notify.sock";
 
+/// How many messages of the container are read at once.
+const MOST_MESSAGES: usize = 16;
+
 /// How long a manager may take to say that it has heard; systemd's own clients wait as long.
 const BARRIER: Duration = Duration::from_secs(30);
 
@@ -81,24 +84,25 @@ impl Readiness {
         self.container.as_fd()
     }
 
-    /// Passes on that the container is ready, if it has said so by now. `pid` is what the manager is to
+    /// Passes on that the container is ready, if it has said so by now, once. `pid` is what the manager is to
     /// watch from here on, for a runtime that goes.
     pub(super) fn pass_on(&self, pid: Option<i32>) -> Result<bool, Error> {
         let mut message = [0; 4096];
-        let mut is_ready = false;
-        loop {
+        // A container may talk without end.
+        for _ in 0..MOST_MESSAGES {
             let length = match self.container.recv(&mut message) {
                 Ok(length) => length,
-                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return Ok(is_ready),
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => break,
                 Err(e) => return Err(call("hear whether the container is ready")(errno(&e))),
             };
             let mut lines = message[..length].split(|byte| *byte == b'\n');
             if let Some(line) = lines.find(|line| line.starts_with(b"READY=")) {
-                is_ready = true;
-                self.tell(line, pid)
-                    .map_err(call("tell NOTIFY_SOCKET that the container is ready"))?;
+                let told = self.tell(line, pid);
+                told.map_err(call("tell NOTIFY_SOCKET that the container is ready"))?;
+                return Ok(true);
             }
         }
+        Ok(false)
     }
 
     /// Waits until the container is ready, or has ended. It runs, whatever the manager hears of it.

@@ -255,7 +255,9 @@ impl<'a> Child<'a> {
             (Some(flags), Some(courier)) => {
                 let starter = self.found.starter.as_ref();
                 let socket = starter.map_or(self.channel, AsFd::as_fd);
-                courier.load_filter(instructions, flags, socket)?;
+                let started = courier.start(socket);
+                started.map_err(|errno| Stop::at(Call::Courier, errno))?;
+                courier.load_filter(instructions, flags)?;
             }
             _ => drop(seccomp::load_filter(instructions, program.flags())?),
         }

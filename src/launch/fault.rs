@@ -41,6 +41,7 @@ pub enum Call {
     SetGroups,
     SetGid,
     SetUid,
+    Courier,
     Bound,
     Ambient,
     Directory,
@@ -78,6 +79,7 @@ const ALL: &[Call] = &[
     Call::SetGroups,
     Call::SetGid,
     Call::SetUid,
+    Call::Courier,
     Call::Bound,
     Call::Ambient,
     Call::Directory,
@@ -248,6 +250,9 @@ fn what(call: Call) -> &'static str {
         Call::SetGroups => "set the groups: ",
         Call::SetGid => "set the group: ",
         Call::SetUid => "set the user: ",
+        Call::Courier => {
+            "start a second thread, which carries it (pids.limit and RLIMIT_NPROC count it): "
+        }
         Call::OpenMaster => "open /dev/pts/ptmx of a devpts: ",
         Call::OpenTerminal => "open the other end: ",
         Call::SendMaster => "send it to the console socket: ",

@@ -168,7 +168,11 @@ pub fn launch(plan: &Plan, equipment: &Equipment<'_>) -> Result<Launched, Error>
         }
         .run();
     }
-    outside::leave(lived)?;
+    let left = outside::leave(lived);
+    if let (Err(_), Ok(Forked::Parent { pidfd, .. })) = (&left, &forked) {
+        end_and_reap(pidfd);
+    }
+    left?;
     match forked {
         Ok(Forked::Parent { pid, pidfd }) => Ok(Launched {
             pid,
@@ -305,9 +309,13 @@ impl Launched {
 
     /// Ends the process and takes its status; one that is gone is fine.
     pub fn kill(&self) {
-        let _ = signal::send(self.pidfd.as_fd(), libc::SIGKILL);
-        let _ = signal::wait(self.pidfd.as_fd(), true);
+        end_and_reap(&self.pidfd);
     }
+}
+
+fn end_and_reap(pidfd: &OwnedFd) {
+    let _ = signal::send(pidfd.as_fd(), libc::SIGKILL);
+    let _ = signal::wait(pidfd.as_fd(), true);
 }
 
 /// The sentence for a fault: the plan has the words.

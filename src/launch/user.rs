@@ -7,7 +7,14 @@ use crate::sys::{identity, path};
 
 pub(super) fn become_root() -> Result<(), Stop> {
     identity::set_gid(0).map_err(|errno| Stop::at(Call::SetGid, errno))?;
-    identity::set_uid(0).map_err(|errno| Stop::at(Call::SetUid, errno))
+    identity::set_uid(0).map_err(|errno| Stop::at(Call::SetUid, errno))?;
+    stay_closed()
+}
+
+/// A process that changes its user is dumpable as fs.suid_dumpable says (proc(5)); we are not, until the
+/// program runs.
+fn stay_closed() -> Result<(), Stop> {
+    Ok(identity::set_undumpable()?)
 }
 
 /// Pipes belong to who made them, and /dev/stdout is opened anew through /proc: give them to the
@@ -49,7 +56,7 @@ pub(super) fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<
     identity::set_gid(gid).map_err(|errno| Stop::at(Call::SetGid, errno))?;
     identity::set_uid(uid).map_err(|errno| Stop::at(Call::SetUid, errno))?;
     identity::keep_capabilities(false)?;
-    Ok(())
+    stay_closed()
 }
 
 pub(super) fn take_capabilities(sets: &identity::CapabilitySets, ambient: u64) -> Result<(), Stop> {

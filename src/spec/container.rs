@@ -79,6 +79,30 @@ pub struct Process {
 }
 
 impl Process {
+    /// Takes on what `first`, the container's own process, has and this one says nothing of, as under
+    /// runc: a process that joins is not less confined for being described in brief.
+    pub fn inherit(&mut self, first: &Self, has_capabilities: bool) {
+        fn fill<T: Clone>(own: &mut Option<T>, other: &Option<T>) {
+            if own.is_none() {
+                own.clone_from(other);
+            }
+        }
+        fill(&mut self.apparmor_profile, &first.apparmor_profile);
+        fill(&mut self.selinux_label, &first.selinux_label);
+        fill(&mut self.oom_score_adj, &first.oom_score_adj);
+        fill(&mut self.scheduler, &first.scheduler);
+        fill(&mut self.io_priority, &first.io_priority);
+        if self.exec_affinity == Affinity::default() {
+            self.exec_affinity.clone_from(&first.exec_affinity);
+        }
+        if self.rlimits.is_empty() {
+            self.rlimits.clone_from(&first.rlimits);
+        }
+        if !has_capabilities {
+            self.capabilities = first.capabilities;
+        }
+    }
+
     /// Sets a variable of the environment: `NAME=value`, in the place of whatever the document says.
     pub fn set_variable(&mut self, variable: CString) {
         let name = |text: &CString| {

@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime as oci;
 
 pub use container::Container;
-use container::{IdMaps, Process, Root};
+use container::{Process, Root};
 use document::{Document, Linux, Object};
 use error::At;
 pub use error::Error;
@@ -105,10 +105,23 @@ pub fn parse_resources(json: &[u8]) -> Result<Limits, Error> {
     resources::convert(resources, NoPids::One, At::Resources)
 }
 
-/// A process for a container that is there: an object of `process` by itself. `maps` are the
-/// container's, which its user has to be in.
-pub fn parse_process(json: &[u8], maps: &IdMaps) -> Result<Process, Error> {
-    process::convert(document::read_process(json)?, maps, At::Process)
+/// A process for a container that is there: an object of `process` by itself. Its user has to be in the
+/// container's maps, and what confines the container's own process confines it where it is silent.
+pub fn parse_process(json: &[u8], container: &Container) -> Result<Process, Error> {
+    let document = document::read_process(json)?;
+    let has_capabilities = document.capabilities.is_some();
+    let mut process = process::convert(document, &container.id_maps, At::Process)?;
+    if let Some(first) = &container.process {
+        process.inherit(first, has_capabilities);
+    }
+    if let Some(scheduler) = &process.scheduler {
+        let asks = container
+            .seccomp
+            .as_ref()
+            .is_some_and(|p| p.agent.is_some());
+        scheduling::check_agent(scheduler, asks, At::Process.key("scheduler"))?;
+    }
+    Ok(process)
 }
 
 fn convert(document: Document, bundle: &Path) -> Result<Container, Error> {
@@ -142,8 +155,16 @@ fn convert(document: Document, bundle: &Path) -> Result<Container, Error> {
     let scheduler = process
         .as_ref()
         .and_then(|process| process.scheduler.as_ref());
-    if let Some(scheduler) = scheduler.filter(|_| !hooks.start_container.is_empty()) {
-        scheduling::check_hooks(scheduler, At::Top.key("process").key("scheduler"))?;
+    let seccomp = convert_seccomp(linux.seccomp)?;
+    if let Some(scheduler) = scheduler {
+        let at = At::Top.key("process");
+        let asks = seccomp
+            .as_ref()
+            .is_some_and(|profile| profile.agent.is_some());
+        scheduling::check_agent(scheduler, asks, at.key("scheduler"))?;
+        if !hooks.start_container.is_empty() {
+            scheduling::check_hooks(scheduler, at.key("scheduler"))?;
+        }
     }
 
     Ok(Container {
@@ -171,7 +192,7 @@ fn convert(document: Document, bundle: &Path) -> Result<Container, Error> {
         memory_policy: memory_policy
             .map(|policy| scheduling::convert_memory_policy(policy, at.key("memoryPolicy")))
             .transpose()?,
-        seccomp: convert_seccomp(linux.seccomp)?,
+        seccomp,
         group_path: resources::convert_path(linux.cgroups_path, at.key("cgroupsPath"))?,
         limits: resources::convert(resources, no_pids, at.key("resources"))?,
         hooks,

@@ -109,6 +109,19 @@ pub(super) fn convert_scheduler(asked: &Asked, at: At<'_>) -> Result<Scheduler, 
 }
 
 /// A process under SCHED_DEADLINE cannot fork, unless the other is to be under none (sched(7)).
+/// Where an agent answers calls, a second thread carries the listener out while the first waits without
+/// one (`sys::courier`): it has to be let run beside.
+pub(super) fn check_agent(scheduler: &Scheduler, asks: bool, at: At<'_>) -> Result<(), Error> {
+    let policy = scheduler.attributes.policy.cast_signed();
+    if asks && matches!(policy, libc::SCHED_FIFO | libc::SCHED_DEADLINE) {
+        return Err(at.key("policy").fault(
+            "a process under SCHED_FIFO or SCHED_DEADLINE lets no other run that SCMP_ACT_NOTIFY of \
+             linux.seccomp needs",
+        ));
+    }
+    Ok(())
+}
+
 pub(super) fn check_hooks(scheduler: &Scheduler, at: At<'_>) -> Result<(), Error> {
     let is_deadline = scheduler.attributes.policy == libc::SCHED_DEADLINE.cast_unsigned();
     if is_deadline && scheduler.attributes.flags & scheduler_flag(SchedulerFlag::ResetOnFork) == 0 {

@@ -179,6 +179,8 @@ pub enum Reason {
     MetadataForNobody,
     #[error("an architecture must be named: SCMP_ARCH_NATIVE is none")]
     NativeArch,
+    #[error("only SCMP_ACT_ERRNO and SCMP_ACT_TRACE take a number")]
+    NoErrno,
     #[error("{0} is no errno: the largest is 4095")]
     Errno(u32),
     #[error("{0} does not fit into the 16 bits that a tracer is given")]
@@ -244,12 +246,15 @@ fn fault(field: impl std::fmt::Display, reason: Reason) -> Error {
     }
 }
 
-/// An errno beside an action that has no use for one is ignored, as by runc.
+/// config-linux.md, `errnoRet`: beside an action that has no use for it, it is an error.
 fn action(name: oci::LinuxSeccompAction, errno: Option<u32>) -> Result<Action, Reason> {
     use oci::LinuxSeccompAction as A;
     /// `EPERM` where the document is silent (config-linux.md, `defaultErrnoRet`).
     const DEFAULT: u32 = 1;
     let number = errno.unwrap_or(DEFAULT);
+    if errno.is_some() && !matches!(name, A::ScmpActErrno | A::ScmpActTrace) {
+        return Err(Reason::NoErrno);
+    }
     Ok(match name {
         // SECCOMP_RET_KILL has been the thread's death since it was the only one.
         A::ScmpActKill | A::ScmpActKillThread => Action::KillThread,

@@ -16,6 +16,7 @@ pub mod record;
 mod root;
 mod slot;
 mod store;
+mod sweep;
 pub mod time;
 
 use std::path::PathBuf;

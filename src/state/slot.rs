@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, OFlag, openat, renameat};
-use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmod, fchmodat, fstat, fstatat, mkdirat};
+use nix::sys::stat::{Mode, SFlag, fchmod, fstat, fstatat, mkdirat, umask};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::Error;
 use super::record::{Record, VERSION};
+use super::{Error, sweep};
 use crate::spec::Id;
 
 const RECORD: &CStr = c"state.json";
@@ -132,21 +132,20 @@ impl Slot {
         }
         // By the descriptor: a socket's address holds 108 bytes, and a path may have more (unix(7)).
         let path = format!("/proc/self/fd/{}/{NOTIFY_SOCKET}", dir.as_raw_fd());
-        let socket = UnixDatagram::bind(path)
-            .map_err(|e| fault(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))))?;
-        let mode = Mode::from_bits_truncate(0o777);
-        fchmodat(&dir, NOTIFY_SOCKET, mode, FchmodatFlags::FollowSymlink).map_err(fault)?;
+        // Not by its name afterwards: who is in the container may put another file in its place.
+        let mask = umask(Mode::empty());
+        let socket = UnixDatagram::bind(path);
+        umask(mask);
+        let socket =
+            socket.map_err(|e| fault(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))))?;
         Ok(Some(socket))
     }
 
     fn remove_notify_dir(&self) -> Result<(), Error> {
         let removed = match self.open_notify_dir() {
-            Ok(dir) => match unlinkat(&dir, NOTIFY_SOCKET, UnlinkatFlags::NoRemoveDir) {
-                Ok(()) | Err(Errno::ENOENT) => {
-                    unlinkat(&*self.dir, NOTIFY, UnlinkatFlags::RemoveDir)
-                }
-                Err(errno) => Err(errno),
-            },
+            // A root in the container that may remount can put files there.
+            Ok(dir) => sweep::empty(dir)
+                .and_then(|()| unlinkat(&*self.dir, NOTIFY, UnlinkatFlags::RemoveDir)),
             Err(errno) => Err(errno),
         };
         match removed {

@@ -51,15 +51,9 @@ impl Courier {
         }))
     }
 
-    /// Loads a filter with flags that ask for a listener, and sends that to `socket`. The listener
-    /// stays open here until exec; where it could not be sent it is closed, and the kernel answers
-    /// `ENOSYS` in its place. May run in the child, once.
-    pub fn load_filter(
-        &self,
-        program: &[libc::sock_filter],
-        flags: u32,
-        socket: BorrowedFd<'_>,
-    ) -> Result<(), Errno> {
+    /// Starts the thread that will send the listener to `socket`. `EAGAIN`: `pids.max` or RLIMIT_NPROC
+    /// leaves no room for it. May run in the child, once, before [`Courier::load_filter`].
+    pub fn start(&self, socket: BorrowedFd<'_>) -> Result<(), Errno> {
         let post = &*self.0;
         post.socket.store(socket.as_raw_fd(), Ordering::Relaxed);
         let kind = libc::CLONE_VM
@@ -82,8 +76,14 @@ impl Courier {
                 std::ptr::from_ref(post).cast_mut().cast(),
             )
         };
-        Errno::result(thread)?;
+        Errno::result(thread).map(drop)
+    }
 
+    /// Loads a filter with flags that ask for a listener, and returns when that is sent. The listener
+    /// stays open here until exec; where it could not be sent it is closed, and the kernel answers
+    /// `ENOSYS` in its place. May run in the child.
+    pub fn load_filter(&self, program: &[libc::sock_filter], flags: u32) -> Result<(), Errno> {
+        let post = &*self.0;
         let loaded = seccomp::load_filter(program, flags);
         let answer = match loaded {
             Ok(number) => i32::try_from(number).unwrap_or(-libc::EMFILE),

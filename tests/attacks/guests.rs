@@ -2,15 +2,10 @@
 
 use super::Canary;
 use super::descriptors::with_leaks;
-use super::harness::{Bundle, Outcome, eventually, needs};
+use super::harness::{Bundle, Outcome, eventually, full_socket, needs};
 use nix::libc;
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
-};
 use serde_json::{Value, json};
 use std::fs;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
@@ -23,20 +18,6 @@ fn running() -> Bundle {
 
 fn exec(bundle: &Bundle, args: &[&str]) -> Outcome {
     bundle.call(&[&["exec", bundle.id.as_str()], args].concat())
-}
-
-/// A socket that takes no caller more: who connects to it stays where he is.
-fn full_socket(path: &Path) -> (OwnedFd, Vec<UnixStream>) {
-    let (family, kind) = (AddressFamily::Unix, SockType::Stream);
-    let listener = socket(family, kind, SockFlag::SOCK_CLOEXEC, None).unwrap();
-    bind(
-        std::os::fd::AsRawFd::as_raw_fd(&listener),
-        &UnixAddr::new(path).unwrap(),
-    )
-    .unwrap();
-    listen(&listener, Backlog::new(1).unwrap()).unwrap();
-    let callers = (0..2).map(|_| UnixStream::connect(path).unwrap()).collect();
-    (listener, callers)
 }
 
 /// Starts `exec`, and stops the runtime where its process is in the container and all of it is still

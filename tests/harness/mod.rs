@@ -29,6 +29,8 @@ use serde_json::{Value, json};
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -386,6 +388,19 @@ impl Drop for Bundle {
         );
         fs::remove_dir_all(&self.dir).unwrap();
     }
+}
+
+/// A socket that takes no caller more: who connects to it stays where he is.
+pub(crate) fn full_socket(path: &Path) -> (OwnedFd, Vec<UnixStream>) {
+    use nix::sys::socket::{
+        AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
+    };
+    let (family, kind) = (AddressFamily::Unix, SockType::Stream);
+    let listener = socket(family, kind, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    bind(listener.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
+    listen(&listener, Backlog::new(1).unwrap()).unwrap();
+    let callers = (0..2).map(|_| UnixStream::connect(path).unwrap()).collect();
+    (listener, callers)
 }
 
 /// Waits until it is so; on a machine that hangs the test fails.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::spec::container::IdMap;
+use crate::spec::container::IdMaps;
 use crate::spec::mounts::{ShownBy, ShownIds};
 
 const SHARED: &str = r#"[{"type": "mount"}, {"type": "uts"}]"#;

@@ -242,3 +242,20 @@ fn a_memory_policy_that_no_kernel_takes_is_refused() {
     let nothing = refused(&[("linux.memoryPolicy", "{}")]);
     assert!(nothing.contains("missing field `mode`"), "{nothing}");
 }
+
+/// The thread that carries the listener would never be let run.
+#[test]
+fn who_lets_no_other_run_has_no_agent() {
+    let filter = r#"{"defaultAction": "SCMP_ACT_NOTIFY", "listenerPath": "/agent"}"#;
+    let round = r#"{"policy": "SCHED_RR", "priority": 1}"#;
+    accepted(&[("linux.seccomp", filter), ("process.scheduler", round)]);
+    for policy in [
+        r#"{"policy": "SCHED_FIFO", "priority": 1}"#,
+        r#"{"policy": "SCHED_DEADLINE", "runtime": 1024, "deadline": 2048}"#,
+    ] {
+        let said = refused(&[("linux.seccomp", filter), ("process.scheduler", policy)]);
+        let wanted = "process.scheduler.policy: a process under SCHED_FIFO or SCHED_DEADLINE lets no \
+                      other run that SCMP_ACT_NOTIFY of linux.seccomp needs";
+        assert_eq!(said, wanted);
+    }
+}

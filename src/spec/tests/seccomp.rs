@@ -18,6 +18,10 @@ fn a_fault_is_named_by_its_path() {
             "linux.seccomp.listenerPath: \"agent.sock\" is no absolute path",
         ),
         (
+            r#"{"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 0}"#,
+            "linux.seccomp.defaultErrnoRet: only SCMP_ACT_ERRNO and SCMP_ACT_TRACE take a number",
+        ),
+        (
             r#"{"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x"}"#,
             "linux.seccomp.listenerMetadata: it is told to whoever listens at \
              linux.seccomp.listenerPath, which is missing",

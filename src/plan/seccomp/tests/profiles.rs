@@ -15,7 +15,7 @@ fn every_action_has_the_kernels_number() {
         (r#""SCMP_ACT_TRACE""#, 0x7ff0_0001),
         (r#""SCMP_ACT_TRACE", "errnoRet": 65535"#, 0x7ff0_ffff),
         (r#""SCMP_ACT_LOG""#, LOG),
-        (r#""SCMP_ACT_ALLOW", "errnoRet": 5"#, ALLOW),
+        (r#""SCMP_ACT_ALLOW""#, ALLOW),
     ] {
         let json = format!(
             r#"{{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 99, "syscalls": [
