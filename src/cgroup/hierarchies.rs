@@ -215,7 +215,7 @@ const NOT_CONTROLLERS: [&str; 6] = [
 ];
 
 /// The kernel writes space, tab, newline and backslash as octal `\040`.
-fn unescape(field: &str) -> PathBuf {
+pub(super) fn unescape(field: &str) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::Pid;
 
+use super::hierarchies::unescape;
 use crate::spec::Id;
-use crate::spec::intel_rdt::{IntelRdt, RdtGroups};
+use crate::spec::intel_rdt::{Class, IntelRdt, RdtGroups, Whose};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -20,6 +21,8 @@ pub enum Error {
     NoClass { path: PathBuf },
     #[error("linux.intelRdt: {} is there, and has another schema than {line:?}", path.display())]
     OtherSchema { path: PathBuf, line: String },
+    #[error("linux.intelRdt.closID: / is the class of the whole host, and has the host's schemata")]
+    Default,
     #[error("linux.intelRdt: {act} {}{said}", path.display())]
     Call {
         act: &'static str,
@@ -36,48 +39,79 @@ pub fn find() -> Result<PathBuf, Error> {
     find_in(&table).ok_or(Error::NotMounted)
 }
 
-/// proc(5): the fifth word is the mount point, and the type is the first after the dash.
+/// proc(5): the fourth word is what is mounted, the fifth where, and the type is the first after the
+/// dash. A folder of it, bound to another place, is not the whole.
 fn find_in(table: &str) -> Option<PathBuf> {
     table.lines().find_map(|line| {
         let (mount, filesystem) = line.split_once(" - ")?;
-        let is_it = filesystem.split(' ').next() == Some("resctrl");
-        mount.split(' ').nth(4).filter(|_| is_it).map(PathBuf::from)
+        let mut words = mount.split(' ').skip(3);
+        let is_it = words.next() == Some("/") && filesystem.split(' ').next() == Some("resctrl");
+        words.next().filter(|_| is_it).map(unescape)
     })
 }
 
 /// Names the groups of container `id`; makes nothing.
 pub fn place(root: &Path, asked: &IntelRdt, id: &Id) -> Result<RdtGroups, Error> {
-    let class = root.join(asked.class.as_deref().unwrap_or(id.as_str()));
+    let (class, whose) = match &asked.class {
+        Class::Own => (root.join(id.as_str()), Whose::Container),
+        Class::Named(name) => (root.join(name), Whose::Several),
+        Class::Default => (root.to_owned(), Whose::Host),
+    };
     let is_there = class.is_dir();
     if is_there {
         check_schemata(&class, &asked.schemata)?;
-    } else if asked.class.is_some() && asked.schemata.is_empty() {
+    } else if whose == Whose::Several && asked.schemata.is_empty() {
         return Err(Error::NoClass { path: class });
     }
     let monitor = class.join("mon_groups").join(id.as_str());
     Ok(RdtGroups {
-        is_made: !is_there,
+        whose: match whose {
+            Whose::Container if is_there => Whose::Several,
+            whose => whose,
+        },
         monitor: asked.is_monitored.then_some(monitor),
         class,
     })
 }
 
-/// Makes what is not there. A class that somebody else has made meanwhile is an error, and his.
+/// Makes what is not there. A class that somebody else has made meanwhile is entered, if it is as this
+/// container wants it.
 pub fn make(groups: &mut RdtGroups, schemata: &[String]) -> Result<(), Error> {
-    let make = |path: &Path| fs::create_dir(path).map_err(call("make", path));
-    if groups.is_made {
-        let made = make(&groups.class);
-        groups.is_made = made.is_ok() || !groups.class.exists();
-        made?;
-        set_schemata(groups, schemata)?;
+    let is_to_be_made = match groups.whose {
+        Whose::Container => true,
+        Whose::Several => !schemata.is_empty(),
+        Whose::Host => false,
+    };
+    if is_to_be_made && make_class(&groups.class)? {
+        set_schemata(groups, schemata).inspect_err(|_| {
+            // Nobody has asked for it as it is.
+            let _ = fs::remove_dir(&groups.class);
+        })?;
+    } else {
+        if groups.whose == Whose::Container {
+            groups.whose = Whose::Several;
+        }
+        check_schemata(&groups.class, schemata)?;
     }
+    let make = |path: &Path| fs::create_dir(path).map_err(call("make", path));
     groups.monitor.as_deref().map_or(Ok(()), make)
+}
+
+/// Whether it was not there.
+fn make_class(path: &Path) -> Result<bool, Error> {
+    match fs::create_dir(path) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(false),
+        made => made.map(|()| true).map_err(call("make", path)),
+    }
 }
 
 /// Of a class that others are in too, for them as well.
 pub fn set_schemata(groups: &RdtGroups, schemata: &[String]) -> Result<(), Error> {
     if schemata.is_empty() {
         return Ok(());
+    }
+    if groups.whose == Whose::Host {
+        return Err(Error::Default);
     }
     let lines: String = schemata.iter().map(|line| format!("{line}\n")).collect();
     write(&groups.class.join("schemata"), &lines)
@@ -100,7 +134,7 @@ pub fn remove(groups: &RdtGroups) -> Result<(), Error> {
     }
     // Others may have entered a class by its name; its removal would put them out.
     let tasks = fs::read_to_string(groups.class.join("tasks")).unwrap_or_default();
-    if groups.is_made && tasks.trim().is_empty() {
+    if groups.whose == Whose::Container && tasks.trim().is_empty() {
         remove_dir(&groups.class)?;
     }
     Ok(())
@@ -177,9 +211,9 @@ fn agrees(asked: &str, found: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn asked(class: Option<&str>, schemata: &[&str], is_monitored: bool) -> IntelRdt {
+    fn asked(class: Class, schemata: &[&str], is_monitored: bool) -> IntelRdt {
         IntelRdt {
-            class: class.map(String::from),
+            class,
             schemata: schemata.iter().map(ToString::to_string).collect(),
             is_monitored,
         }
@@ -189,23 +223,31 @@ mod tests {
         Id::new("box").unwrap()
     }
 
+    fn gold() -> Class {
+        Class::Named("gold".into())
+    }
+
     #[test]
     fn the_mount_point_is_found() {
         let table = "22 1 0:21 / /sys rw - sysfs sysfs rw\n\
                      23 22 0:22 / /sys/fs/resctrl rw,relatime shared:7 - resctrl resctrl rw\n";
         assert_eq!(find_in(table), Some("/sys/fs/resctrl".into()));
-        assert_eq!(
-            find_in("22 1 0:21 / /resctrl rw - tmpfs resctrl rw\n"),
-            None
-        );
+        let odd = "22 1 0:21 / /a\\040b rw - resctrl resctrl rw\n";
+        assert_eq!(find_in(odd), Some("/a b".into()));
+        for other in [
+            "22 1 0:21 / /resctrl rw - tmpfs resctrl rw\n",
+            "22 1 0:21 /gold /srv/gold rw - resctrl resctrl rw\n",
+        ] {
+            assert_eq!(find_in(other), None, "{other}");
+        }
     }
 
     #[test]
     fn a_container_has_a_class_of_its_own_where_none_is_named() {
         let root = tempfile::tempdir().unwrap();
-        let asked = asked(None, &["L3:0=f", "MB:0=20"], false);
+        let asked = asked(Class::Own, &["L3:0=f", "MB:0=20"], false);
         let mut groups = place(root.path(), &asked, &id()).unwrap();
-        assert!(groups.is_made && !groups.class.exists());
+        assert!(groups.whose == Whose::Container && !groups.class.exists());
         make(&mut groups, &asked.schemata).unwrap();
         let read = |name| fs::read_to_string(root.path().join("box").join(name)).unwrap();
         assert_eq!(read("schemata"), "L3:0=f\nMB:0=20\n");
@@ -229,7 +271,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let class = root.path().join("gold");
         fs::create_dir_all(class.join("mon_groups")).unwrap();
-        let plain = asked(Some("gold"), &[], true);
+        let plain = asked(gold(), &[], true);
         let mut groups = place(root.path(), &plain, &id()).unwrap();
         make(&mut groups, &plain.schemata).unwrap();
         assert!(!class.join("schemata").exists(), "not a word is written");
@@ -253,13 +295,13 @@ mod tests {
             "    MB:0= 20;1=100\n    L3:0=007f0;1=0001f\n",
         )
         .unwrap();
-        let place = |lines: &[&str]| place(root.path(), &asked(Some("gold"), lines, false), &id());
+        let place = |lines: &[&str]| place(root.path(), &asked(gold(), lines, false), &id());
         for lines in [
             &["L3:0=7f0;1=1f"][..],
             &["L3:1=1F"],
             &["MB:1=100", "L3:0=7f0"],
         ] {
-            assert!(!place(lines).unwrap().is_made, "{lines:?}");
+            place(lines).unwrap();
         }
         for line in ["L3:0=7f1", "L3:2=1f", "L2:0=7f0", "MB:0=2", "L3"] {
             let said = place(&[line]).unwrap_err().to_string();
@@ -271,23 +313,69 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_somebody_makes_meanwhile_is_his() {
+    fn a_class_that_somebody_makes_meanwhile_is_entered_and_his() {
+        for class in [Class::Own, gold()] {
+            let root = tempfile::tempdir().unwrap();
+            let asked = asked(class, &["L3:0=1"], false);
+            let mut groups = place(root.path(), &asked, &id()).unwrap();
+            fs::create_dir(&groups.class).unwrap();
+            let schemata = groups.class.join("schemata");
+            fs::write(&schemata, "L3:0=2\n").unwrap();
+            let fault = make(&mut groups.clone(), &asked.schemata).unwrap_err();
+            assert!(matches!(fault, Error::OtherSchema { .. }), "{fault}");
+            fs::write(&schemata, "L3:0=1\n").unwrap();
+            make(&mut groups, &asked.schemata).unwrap();
+            fs::remove_file(&schemata).unwrap();
+            remove(&groups).unwrap();
+            assert!(groups.class.exists(), "{:?}", asked.class);
+        }
+    }
+
+    #[test]
+    fn a_named_class_stays_when_its_maker_goes() {
         let root = tempfile::tempdir().unwrap();
-        let asked = asked(Some("gold"), &["L3:0=1"], false);
+        let asked = asked(gold(), &["L3:0=1"], false);
         let mut groups = place(root.path(), &asked, &id()).unwrap();
-        fs::create_dir(&groups.class).unwrap();
-        make(&mut groups, &asked.schemata).unwrap_err();
+        make(&mut groups, &asked.schemata).unwrap();
+        let schemata = groups.class.join("schemata");
+        assert_eq!(fs::read_to_string(&schemata).unwrap(), "L3:0=1\n");
+        fs::remove_file(&schemata).unwrap();
         remove(&groups).unwrap();
         assert!(groups.class.exists());
     }
 
     #[test]
+    fn the_default_class_is_left_as_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("mon_groups")).unwrap();
+        let schemata = root.path().join("schemata");
+        fs::write(&schemata, "L3:0=7ff\n").unwrap();
+        let other = asked(Class::Default, &["L3:0=1"], true);
+        let fault = place(root.path(), &other, &id()).unwrap_err();
+        assert!(matches!(fault, Error::OtherSchema { .. }), "{fault}");
+
+        let asked = asked(Class::Default, &["L3:0=7ff"], true);
+        let mut groups = place(root.path(), &asked, &id()).unwrap();
+        make(&mut groups, &asked.schemata).unwrap();
+        set_schemata(&groups, &["L3:0=1".into()]).unwrap_err();
+        assert_eq!(fs::read_to_string(&schemata).unwrap(), "L3:0=7ff\n");
+        join(&groups, Pid::from_raw(7)).unwrap();
+        for tasks in ["tasks", "mon_groups/box/tasks"] {
+            let tasks = root.path().join(tasks);
+            assert_eq!(fs::read_to_string(&tasks).unwrap(), "7");
+            fs::remove_file(tasks).unwrap();
+        }
+        fs::remove_file(schemata).unwrap();
+        remove(&groups).unwrap();
+        assert!(root.path().exists() && !root.path().join("mon_groups/box").exists());
+    }
+
+    #[test]
     fn a_class_that_nobody_has_made_needs_a_schema() {
         let root = tempfile::tempdir().unwrap();
-        let fault = place(root.path(), &asked(Some("gold"), &[], false), &id()).unwrap_err();
+        let fault = place(root.path(), &asked(gold(), &[], false), &id()).unwrap_err();
         assert!(matches!(fault, Error::NoClass { .. }), "{fault}");
-        let asked = asked(Some("gold"), &["L3:0=1"], false);
-        assert!(place(root.path(), &asked, &id()).unwrap().is_made);
+        place(root.path(), &asked(gold(), &["L3:0=1"], false), &id()).unwrap();
     }
 
     #[test]
@@ -298,7 +386,7 @@ mod tests {
         fs::write(&status, "Out of CLOSIDs\n").unwrap();
         let mut groups = RdtGroups {
             class: root.path().join("no/where"),
-            is_made: true,
+            whose: Whose::Container,
             monitor: None,
         };
         let said = make(&mut groups, &[]).unwrap_err().to_string();

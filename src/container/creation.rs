@@ -76,11 +76,7 @@ impl Creation {
             made.or_else(|fault| self.do_without_group(fault))?;
         }
 
-        if let (Some(groups), Some(asked)) =
-            (&mut self.draft.rdt_groups, &self.draft.container.intel_rdt)
-        {
-            resctrl::make(groups, &asked.schemata)?;
-        }
+        self.make_rdt_groups()?;
 
         self.plan_revival()?;
         self.launch()?;
@@ -135,6 +131,24 @@ impl Creation {
             Some(uid) => group.delegate(Uid::from_raw(uid)),
             None => Ok(()),
         }
+    }
+
+    fn make_rdt_groups(&mut self) -> Result<(), Error> {
+        let Draft {
+            rdt_groups: Some(groups),
+            container,
+            ..
+        } = &mut self.draft
+        else {
+            return Ok(());
+        };
+        let Some(asked) = &container.intel_rdt else {
+            return Ok(());
+        };
+        resctrl::make(groups, &asked.schemata)?;
+        // Whose the class is, is known only now.
+        self.record.rdt_groups = Some(groups.clone());
+        Ok(self.slot.save(&self.record)?)
     }
 
     /// Goes on after the group could not be made, if that can be; else it is an error.

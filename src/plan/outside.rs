@@ -14,7 +14,7 @@ pub(super) fn lines(container: &Container, host: &Host) -> Vec<String> {
         lines.extend(limits::lines(&container.limits));
     }
     lines.extend(container.intel_rdt.iter().map(|rdt| {
-        let class = rdt.class.as_deref().unwrap_or("of its own");
+        let class = &rdt.class;
         match rdt.schemata.as_slice() {
             [] => format!("put it in the resctrl class {class}"),
             lines => format!("put it in the resctrl class {class} ({})", lines.join(", ")),

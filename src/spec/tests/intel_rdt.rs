@@ -1,6 +1,7 @@
 //! `linux.intelRdt`.
 
 use super::*;
+use crate::spec::intel_rdt::Class;
 
 fn schemata(json: &str) -> Vec<String> {
     accepted(&[("linux.intelRdt", json)])
@@ -30,10 +31,28 @@ fn lines_come_in_the_order_in_which_the_last_word_counts() {
     ] {
         assert_eq!(schemata(json), lines, "{json}");
     }
-    let json = r#"{"closID": "gold", "enableMonitoring": true, "enableCMT": true}"#;
-    let found = accepted(&[("linux.intelRdt", json)]).intel_rdt.unwrap();
-    assert_eq!(found.class.as_deref(), Some("gold"));
-    assert!(found.is_monitored);
+}
+
+#[test]
+fn a_class_is_named_or_the_containers_own_or_the_default() {
+    for (json, class, is_monitored) in [
+        ("{}", Class::Own, false),
+        (r#"{"closID": "gold"}"#, Class::Named("gold".into()), false),
+        // What OCI 1.3 has left out; runc has never obeyed it.
+        (
+            r#"{"enableCMT": true, "enableMBM": true}"#,
+            Class::Own,
+            false,
+        ),
+        (
+            r#"{"closID": "/", "enableMonitoring": true}"#,
+            Class::Default,
+            true,
+        ),
+    ] {
+        let found = accepted(&[("linux.intelRdt", json)]).intel_rdt.unwrap();
+        assert_eq!((found.class, found.is_monitored), (class, is_monitored));
+    }
 }
 
 #[test]
@@ -42,7 +61,8 @@ fn a_class_is_a_name_and_a_schema_lines() {
         ".",
         "..",
         "a/b",
-        "/",
+        "/a",
+        "//",
         "a\\n",
         "a\\u0000",
         "info",
