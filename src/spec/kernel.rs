@@ -191,9 +191,10 @@ pub(super) fn convert_personality(
     let Some(personality) = personality else {
         return Ok(None);
     };
-    let flags = personality.flags().as_ref();
-    at.key("flags")
-        .refuse_if(flags.is_some_and(|flags| !flags.is_empty()))?;
+    if personality.flags().iter().flatten().next().is_some() {
+        let reason = "the OCI runtime specification has no flags yet";
+        return Err(at.key("flags").fault(reason));
+    }
     Ok(Some(match personality.domain() {
         oci::LinuxPersonalityDomain::PerLinux => Personality::Linux,
         oci::LinuxPersonalityDomain::PerLinux32 => Personality::Linux32,

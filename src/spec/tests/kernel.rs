@@ -215,3 +215,12 @@ fn a_personality_is_one_of_two() {
     let found = accepted(&[("linux.personality", r#"{"domain": "LINUX", "flags": []}"#)]);
     assert_eq!(found.personality, Some(Personality::Linux));
 }
+
+#[test]
+fn a_flag_of_personality_is_refused_since_there_is_none() {
+    refuses(&[(
+        "linux.personality",
+        r#"{"domain": "LINUX", "flags": ["ADDR_NO_RANDOMIZE"]}"#,
+        "linux.personality.flags: the OCI runtime specification has no flags yet",
+    )]);
+}
