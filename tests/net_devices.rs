@@ -87,10 +87,33 @@ fn a_device_moves_into_a_user_namespace_and_keeps_its_name() {
     assert!(seen.contains("inet 10.79.0.2/24"), "{seen}");
 }
 
-/// Ended when dropped.
-struct Living(Child);
+/// A network namespace that somebody else is in; ended when dropped.
+struct Namespace(Child);
 
-impl Drop for Living {
+impl Namespace {
+    fn new() -> Self {
+        let sleep = ["--net", "sleep", "60"];
+        let own = Self(Command::new("unshare").args(sleep).spawn().unwrap());
+        harness::eventually("a namespace of its own", || {
+            std::fs::read_link(own.path()).unwrap()
+                != std::fs::read_link("/proc/self/ns/net").unwrap()
+        });
+        own
+    }
+
+    fn path(&self) -> String {
+        format!("/proc/{}/ns/net", self.0.id())
+    }
+
+    fn is_joined_by(&self, bundle: &mut Bundle) {
+        let network = json!({ "type": "network", "path": self.path() });
+        let list = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+        list.retain(|namespace| namespace["type"] != "network");
+        list.push(network);
+    }
+}
+
+impl Drop for Namespace {
     fn drop(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -101,17 +124,9 @@ impl Drop for Living {
 fn a_device_moves_into_a_namespace_that_exists() {
     needs!(root, busybox);
     let pair = Pair::new("joins");
-    let sleep = ["--net", "sleep", "60"];
-    let living = Living(Command::new("unshare").args(sleep).spawn().unwrap());
-    let path = format!("/proc/{}/ns/net", living.0.id());
-    harness::eventually("a namespace of its own", || {
-        std::fs::read_link(&path).unwrap() != std::fs::read_link("/proc/self/ns/net").unwrap()
-    });
+    let other = Namespace::new();
     let mut bundle = Bundle::busybox("ip link");
-    let network = json!({ "type": "network", "path": path });
-    let list = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
-    list.retain(|namespace| namespace["type"] != "network");
-    list.push(network);
+    other.is_joined_by(&mut bundle);
     bundle.set("/linux/netDevices", json!({ &pair.0: {} }));
     let seen = bundle.run().succeeded().stdout;
     assert!(seen.contains(&pair.0), "{seen}");
@@ -136,6 +151,50 @@ fn a_device_that_cannot_move_is_an_error_and_stays() {
     let half = json!({ &pair.0: {}, "zzz": {} });
     bundle.set("/linux/netDevices", half);
     let said = "linux.netDevices: move zzz into the container: no such device";
+    bundle.run().failed_with(said);
+    assert!(pair.is_here());
+}
+
+/// What `ip` shows of an interface of this namespace.
+fn shown(name: &str) -> String {
+    let shown = Command::new("ip").args(["addr", "show", name]).output();
+    String::from_utf8(shown.unwrap().stdout).unwrap()
+}
+
+#[test]
+fn a_device_comes_back_with_its_addresses_when_there_is_no_container() {
+    needs!(root, busybox);
+    let pair = Pair::new("back");
+    let name = &pair.0;
+    ip(&format!("addr add 10.80.0.2/24 dev {name}"));
+    let other = Namespace::new();
+    let devices = json!({ name: { "name": "inside" } });
+    let of_its_own = Bundle::busybox("true");
+    let mut joining = Bundle::busybox("true");
+    other.is_joined_by(&mut joining);
+    for (mut bundle, link) in [(of_its_own, "up"), (joining, "down")] {
+        ip(&format!("link set {name} {link}"));
+        bundle
+            .set("/linux/netDevices", devices.clone())
+            .set("/process/args", json!(["/missing"]));
+        bundle.run().failed_with("/missing");
+        let seen = shown(name);
+        assert!(seen.contains("inet 10.80.0.2/24 scope global"), "{seen}");
+        assert_eq!(seen.contains(",UP"), link == "up", "{seen}");
+    }
+}
+
+#[test]
+fn what_has_moved_comes_back_when_another_cannot_move() {
+    needs!(root, busybox);
+    let pair = Pair::new("another");
+    let mut bundle = Bundle::busybox("true");
+    // It is of its namespace, and found to be so when it is told to move.
+    bundle.set(
+        "/linux/netDevices",
+        json!({ &pair.0: {}, "lo": { "name": "other" } }),
+    );
+    let said = "linux.netDevices: move lo into the container: invalid argument";
     bundle.run().failed_with(said);
     assert!(pair.is_here());
 }

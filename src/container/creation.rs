@@ -34,6 +34,8 @@ pub(super) struct Creation {
     /// Where the master of the terminal comes from.
     console: Option<OwnedFd>,
     readiness: Option<Readiness>,
+    /// What of the host's network it has been given.
+    devices: Option<network::Move>,
 }
 
 impl Creation {
@@ -50,6 +52,7 @@ impl Creation {
             restored: None,
             console: None,
             readiness: None,
+            devices: None,
         };
         match creation.make() {
             Ok(()) => Ok(creation),
@@ -234,7 +237,8 @@ impl Creation {
             Gate::Connected => {
                 self.launched()?.wait_for(gate, &self.draft.plan)?;
                 let pid = self.launched()?.pid;
-                network::move_devices(&self.draft.container.net_devices, pid)?;
+                let devices = self.devices.insert(network::Move::to(pid)?);
+                devices.give(&self.draft.container.net_devices)?;
             }
             Gate::Hooked => {
                 self.launched()?.wait_for(gate, &self.draft.plan)?;
@@ -321,13 +325,16 @@ impl Creation {
 
     /// Takes everything back, in reverse; what cannot be is left to `delete`, which the record
     /// serves.
-    fn undo(self) {
+    fn undo(mut self) {
         let id = self.record.id.clone();
         if let Some(launched) = &self.launched {
             launched.kill();
         }
         if let Some(restored) = &self.restored {
             restored.kill();
+        }
+        if let Some(Err(e)) = self.devices.as_mut().map(network::Move::take_back) {
+            log::warn!("container {id}: {e}");
         }
         let mut whole = true;
         if let Some(group) = &self.draft.group {

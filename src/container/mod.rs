@@ -127,6 +127,8 @@ pub enum Error {
     NetDevice { name: String, errno: Errno },
     #[error("config.json: linux.netDevices: enter the network namespace: {}", reason(*.errno))]
     NetDevices { errno: Errno },
+    #[error("take the network device {name} back from the container: {}", reason(*.errno))]
+    NetDeviceLost { name: String, errno: Errno },
     #[error("unable to start container process: error during container init: {0}")]
     Launch(#[from] launch::Error),
     /// The text is runc's.

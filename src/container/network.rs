@@ -1,5 +1,6 @@
 //! Interfaces of the host move into the container (config-linux.md, "Network devices").
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -18,36 +19,95 @@ const PERMANENT: u32 = 0x80;
 /// IFA_F_NODAD, IFA_F_NOPREFIXROUTE.
 const ASKED: u32 = 0x02 | 0x200;
 
-/// Gives `devices` to the network namespace of process `pid`, with the addresses that they have for
-/// good, and sets them up there. What can be seen to fail does so before one has moved: many a device
-/// ends with the namespace that it is in.
-pub(super) fn move_devices(devices: &[NetDevice], pid: Pid) -> Result<(), Error> {
-    let about = |errno| Error::NetDevices { errno };
-    let own = open("/proc/thread-self/ns/net").map_err(about)?;
-    let theirs = open(&format!("/proc/{pid}/ns/net")).map_err(about)?;
-    let socket = Socket::open().map_err(about)?;
-    let mut found = Vec::with_capacity(devices.len());
-    for device in devices {
-        found.push((device, look_at(&socket, device).map_err(of(device))?));
+/// Devices on their way into a container, which can be taken back.
+#[derive(Debug)]
+pub(super) struct Move {
+    own: OwnedFd,
+    theirs: OwnedFd,
+    /// What has arrived, in order.
+    moved: Vec<Found>,
+}
+
+/// A device as it was here.
+#[derive(Debug)]
+struct Found {
+    device: NetDevice,
+    index: Index,
+    addresses: Vec<Address>,
+    is_up: bool,
+}
+
+impl Move {
+    /// Into the network namespace of process `pid`.
+    pub(super) fn to(pid: Pid) -> Result<Self, Error> {
+        let open = |path: &str| open(path).map_err(about);
+        Ok(Self {
+            own: open("/proc/thread-self/ns/net")?,
+            theirs: open(&format!("/proc/{pid}/ns/net"))?,
+            moved: Vec::new(),
+        })
     }
 
-    enter(&theirs).map_err(about)?;
-    let free = devices
-        .iter()
-        .try_for_each(|device| check_free(device).map_err(of(device)));
-    enter(&own).map_err(about)?;
-    free?;
+    /// Gives away `devices` with the addresses that they have for good, and sets them up there. What
+    /// can be seen to fail does so before one has moved.
+    pub(super) fn give(&mut self, devices: &[NetDevice]) -> Result<(), Error> {
+        let socket = Socket::open().map_err(about)?;
+        let look = |device| look_at(&socket, device).map_err(of(device));
+        let found: Vec<Found> = devices.iter().map(look).collect::<Result<_, _>>()?;
+        self.there(|| {
+            let mut devices = devices.iter();
+            devices.try_for_each(|device| check_free(device).map_err(of(device)))
+        })?;
 
-    for (device, (index, _)) in &found {
-        let moved = socket.send_away(*index, theirs.as_fd(), &device.inside);
-        moved.map_err(of(device))?;
+        for found in found {
+            let Found { device, index, .. } = &found;
+            let sent = socket.send_away(*index, self.theirs.as_fd(), &device.inside);
+            sent.map_err(of(device))?;
+            self.moved.push(found);
+        }
+        self.there(|| {
+            self.moved.iter().try_for_each(|found| {
+                let ready = set_up(&found.device.inside, &found.addresses, true);
+                ready.map_err(of(&found.device))
+            })
+        })
     }
-    enter(&theirs).map_err(about)?;
-    let ready = found
-        .iter()
-        .try_for_each(|(device, (_, addresses))| set_up(device, addresses).map_err(of(device)));
-    enter(&own).map_err(about)?;
-    ready
+
+    /// Takes back what was given, as it was, but for routes and for addresses that were lent. Our hold
+    /// on the namespace keeps it there when its processes have ended: many a device ends with it.
+    pub(super) fn take_back(&mut self) -> Result<(), Error> {
+        let moved = std::mem::take(&mut self.moved);
+        let back = moved.iter().rev().map(|found| {
+            self.take_one(found).map_err(|errno| Error::NetDeviceLost {
+                name: found.device.name.to_string_lossy().into_owned(),
+                errno,
+            })
+        });
+        // All of them, whatever becomes of one.
+        back.fold(Ok(()), Result::and)
+    }
+
+    fn take_one(&self, found: &Found) -> Result<(), Errno> {
+        let device = &found.device;
+        enter(&self.theirs)?;
+        let sent = netlink::index(&device.inside)
+            .and_then(|index| Socket::open()?.send_away(index, self.own.as_fd(), &device.name));
+        enter(&self.own)?;
+        sent?;
+        set_up(&device.name, &found.addresses, found.is_up)
+    }
+
+    /// Does something in the container's namespace.
+    fn there(&self, act: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+        enter(&self.theirs).map_err(about)?;
+        let done = act();
+        enter(&self.own).map_err(about)?;
+        done
+    }
+}
+
+fn about(errno: Errno) -> Error {
+    Error::NetDevices { errno }
 }
 
 fn of(device: &NetDevice) -> impl FnOnce(Errno) -> Error {
@@ -65,11 +125,16 @@ fn enter(namespace: &OwnedFd) -> Result<(), Errno> {
 }
 
 /// The kernel drops all addresses on the way. Kept are those of global scope that it has for good.
-fn look_at(socket: &Socket, device: &NetDevice) -> Result<(Index, Vec<Address>), Errno> {
+fn look_at(socket: &Socket, device: &NetDevice) -> Result<Found, Errno> {
     let index = netlink::index(&device.name)?;
     let mut addresses = socket.addresses(index)?;
     addresses.retain(|a| a.scope == libc::RT_SCOPE_UNIVERSE && a.flags & PERMANENT != 0);
-    Ok((index, addresses))
+    Ok(Found {
+        device: device.clone(),
+        index,
+        addresses,
+        is_up: socket.is_up(index)?,
+    })
 }
 
 /// In the container's namespace.
@@ -81,14 +146,17 @@ fn check_free(device: &NetDevice) -> Result<(), Errno> {
     }
 }
 
-/// In the container's namespace.
-fn set_up(device: &NetDevice, addresses: &[Address]) -> Result<(), Errno> {
+/// In the namespace that the caller is in.
+fn set_up(name: &CStr, addresses: &[Address], is_up: bool) -> Result<(), Errno> {
     let socket = Socket::open()?;
-    let index = netlink::index(&device.inside)?;
+    let index = netlink::index(name)?;
     for address in addresses {
         let mut address = address.clone();
         address.flags &= ASKED;
         socket.add_address(index, &address)?;
     }
-    socket.set_up(index)
+    match is_up {
+        true => socket.set_up(index),
+        false => Ok(()),
+    }
 }

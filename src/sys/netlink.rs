@@ -108,6 +108,24 @@ impl Socket {
         self.order(message)
     }
 
+    pub fn is_up(&self, index: Index) -> Result<bool, Errno> {
+        let head = link(index, 0, 0);
+        self.send(Message::new(libc::RTM_GETLINK, libc::NLM_F_REQUEST, &head))?;
+        let answer = self.receive()?;
+        for (kind, body) in messages(&answer) {
+            match i32::from(kind) {
+                libc::NLMSG_ERROR => acknowledged(body)?,
+                _ if kind == libc::RTM_NEWLINK => {
+                    let flags = body.get(8..).and_then(<[u8]>::first_chunk);
+                    let flags = flags.map_or(0, |flags| u32::from_ne_bytes(*flags));
+                    return Ok(flags & libc::IFF_UP.cast_unsigned() != 0);
+                }
+                _ => {}
+            }
+        }
+        Err(Errno::EPROTO)
+    }
+
     pub fn set_up(&self, index: Index) -> Result<(), Errno> {
         let up = libc::IFF_UP.cast_unsigned();
         let head = link(index, up, up);
