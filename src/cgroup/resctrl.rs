@@ -105,6 +105,17 @@ fn make_class(path: &Path) -> Result<bool, Error> {
     }
 }
 
+/// The lines that hold now.
+pub fn schemata(groups: &RdtGroups) -> Result<Vec<String>, Error> {
+    read_schemata(&groups.class)
+}
+
+fn read_schemata(class: &Path) -> Result<Vec<String>, Error> {
+    let file = class.join("schemata");
+    let text = fs::read_to_string(&file).map_err(call("read", &file))?;
+    Ok(text.lines().map(String::from).collect())
+}
+
 /// Of a class that others are in too, for them as well.
 pub fn set_schemata(groups: &RdtGroups, schemata: &[String]) -> Result<(), Error> {
     if schemata.is_empty() {
@@ -178,9 +189,8 @@ fn check_schemata(class: &Path, lines: &[String]) -> Result<(), Error> {
     if lines.is_empty() {
         return Ok(());
     }
-    let file = class.join("schemata");
-    let found = fs::read_to_string(&file).map_err(call("read", &file))?;
-    let holds = |line: &&String| found.lines().any(|found| agrees(line, found));
+    let found = read_schemata(class)?;
+    let holds = |line: &&String| found.iter().any(|found| agrees(line, found));
     match lines.iter().find(|line| !holds(line)) {
         Some(line) => Err(Error::OtherSchema {
             path: class.into(),

@@ -163,15 +163,13 @@ fn run(call: &Call) -> Result<u8, anyhow::Error> {
     let (context, id) = (call.context(), call.id()?);
     // Callers look for the container's absence: it is told before what is wrong with the rest.
     let record = context.store.load(&id)?;
-    let mut schemata = Vec::new();
-    for (name, refused) in RDT {
-        if let Some(line) = text(call, name) {
-            if record.rdt_groups.is_none() {
-                bail!(refused);
-            }
-            schemata.push(line.to_owned());
+    let lines = RDT.map(|(name, _)| text(call, name));
+    for (line, (_, refused)) in lines.iter().zip(RDT) {
+        if line.is_some() && record.rdt_groups.is_none() {
+            bail!(refused);
         }
     }
+    let schemata = spec::parse_schemata(lines[0], lines[1])?;
     let json = match call.flags.get_one::<OsString>("resources") {
         Some(file) if !file.is_empty() => input::read(file)?,
         _ => serde_json::to_vec(&given(call)?)?,

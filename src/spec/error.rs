@@ -44,6 +44,8 @@ pub(super) enum At<'a> {
     Top,
     /// `linux.resources` by itself, as `update` is given it.
     Resources,
+    /// `linux.intelRdt` by itself, as `update` is given a part of it.
+    Rdt,
     /// `process` by itself, as `exec` is given it.
     Process,
     Key(&'a At<'a>, &'a str),
@@ -102,6 +104,7 @@ impl fmt::Display for At<'_> {
         match self {
             At::Top => Ok(()),
             At::Resources => f.write_str("resources"),
+            At::Rdt => f.write_str("intelRdt"),
             At::Process => f.write_str("process"),
             At::Index(parent, index) => write!(f, "{parent}[{index}]"),
             At::Key(parent, key) => {

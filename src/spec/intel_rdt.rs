@@ -63,19 +63,8 @@ const RESERVED: [&str; 3] = ["info", "mon_data", "mon_groups"];
 pub(super) fn convert(asked: &LinuxIntelRdt, at: At<'_>) -> Result<IntelRdt, Error> {
     let set = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let class = convert_class(set(asked.clos_id()), at.key("closID"))?;
-    let bandwidth = set(asked.mem_bw_schema());
-    if let Some(line) = &bandwidth
-        && (!line.starts_with("MB:") || line.contains('\n'))
-    {
-        return Err(at
-            .key("memBwSchema")
-            .fault(format_args!("{line:?} is no line like MB:0=20;1=70")));
-    }
-    let cache = set(asked.l3_cache_schema()).unwrap_or_default();
-    // config-linux.md: the other field says it.
-    let is_cache = |line: &&str| bandwidth.is_none() || !line.starts_with("MB:");
-    let lines = cache.lines().filter(is_cache).map(String::from);
-    let mut schemata: Vec<String> = lines.chain(bandwidth.clone()).collect();
+    let (cache, bandwidth) = (asked.l3_cache_schema(), asked.mem_bw_schema());
+    let mut schemata = convert_schemata(cache.as_deref(), bandwidth.as_deref(), at)?;
     for (index, line) in asked.schemata().iter().flatten().enumerate() {
         if line.is_empty() || line.contains('\n') {
             return Err(at
@@ -85,12 +74,32 @@ pub(super) fn convert(asked: &LinuxIntelRdt, at: At<'_>) -> Result<IntelRdt, Err
         }
         schemata.push(line.clone());
     }
-    schemata.retain(|line| !line.is_empty());
     Ok(IntelRdt {
         class,
         schemata,
         is_monitored: asked.enable_monitoring().unwrap_or(false),
     })
+}
+
+/// The lines that two fields have; an empty field is unset.
+pub(super) fn convert_schemata(
+    cache: Option<&str>,
+    bandwidth: Option<&str>,
+    at: At<'_>,
+) -> Result<Vec<String>, Error> {
+    let bandwidth = bandwidth.filter(|line| !line.is_empty());
+    if let Some(line) = bandwidth
+        && (!line.starts_with("MB:") || line.contains('\n'))
+    {
+        return Err(at
+            .key("memBwSchema")
+            .fault(format_args!("{line:?} is no line like MB:0=20;1=70")));
+    }
+    // config-linux.md: the other field says it.
+    let is_cache = |line: &&str| bandwidth.is_none() || !line.starts_with("MB:");
+    let lines = cache.unwrap_or_default().lines().filter(is_cache);
+    let lines = lines.chain(bandwidth).filter(|line| !line.is_empty());
+    Ok(lines.map(String::from).collect())
 }
 
 fn convert_class(name: Option<String>, at: At<'_>) -> Result<Class, Error> {

@@ -105,6 +105,12 @@ pub fn parse_resources(json: &[u8]) -> Result<Limits, Error> {
     resources::convert(resources, NoPids::One, At::Resources)
 }
 
+/// New lines for the class of service of a container that has one, as two fields of `linux.intelRdt`
+/// have them.
+pub fn parse_schemata(cache: Option<&str>, bandwidth: Option<&str>) -> Result<Vec<String>, Error> {
+    intel_rdt::convert_schemata(cache, bandwidth, At::Rdt)
+}
+
 /// A process for a container that is there: an object of `process` by itself. Its user has to be in the
 /// container's maps, and what confines the container's own process confines it where it is silent.
 pub fn parse_process(json: &[u8], container: &Container) -> Result<Process, Error> {
