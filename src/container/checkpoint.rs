@@ -152,21 +152,7 @@ fn request(
         needs.push((3_14_00, "cgroup v2"));
     }
     criu::check_version(criu.service.version()?, &needs)?;
-    let (tracks, lazy) = (options.pre_dump, options.images.lazy_pages);
-    if tracks || lazy {
-        let has = criu.service.features(Features {
-            mem_track: tracks.then_some(true),
-            lazy_pages: lazy.then_some(true),
-        })?;
-        for (wanted, there, name) in [
-            (tracks, has.mem_track, "memory tracking"),
-            (lazy, has.lazy_pages, "lazy pages"),
-        ] {
-            if wanted && there == Some(false) {
-                return Err(criu::Error::Feature(name).into());
-            }
-        }
-    }
+    check_features(criu, options)?;
     if !options.pre_dump {
         asked.ext_mnt = criu::saved_mounts(container, pid)?;
         let streams = criu::save_streams(&record.streams, images)?;
@@ -182,6 +168,27 @@ fn request(
         options: Some(asked),
         ..Request::default()
     })
+}
+
+/// Whether CRIU and the kernel can do what is asked beyond the plain.
+fn check_features(criu: &Saver, options: &CheckpointOptions) -> Result<(), Error> {
+    let (tracks, lazy) = (options.pre_dump, options.images.lazy_pages);
+    if !tracks && !lazy {
+        return Ok(());
+    }
+    let has = criu.service.features(Features {
+        mem_track: tracks.then_some(true),
+        lazy_pages: lazy.then_some(true),
+    })?;
+    for (wanted, there, name) in [
+        (tracks, has.mem_track, "memory tracking"),
+        (lazy, has.lazy_pages, "lazy pages"),
+    ] {
+        if wanted && there == Some(false) {
+            return Err(criu::Error::Feature(name).into());
+        }
+    }
+    Ok(())
 }
 
 /// The group that CRIU stops the processes by: that of the v1 freezer, or the one of a host that has v2

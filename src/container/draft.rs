@@ -81,10 +81,10 @@ impl Draft {
             preserve_fds: passed,
         };
         let (group, plan) = plan_for(cx.groups, &container, &wishes)?;
-        let rdt_groups = match &container.intel_rdt {
-            Some(asked) => Some(resctrl::place(&resctrl::find()?, asked, id)?),
-            None => None,
-        };
+        let rdt_groups = container.intel_rdt.as_ref();
+        let rdt_groups = rdt_groups
+            .map(|asked| resctrl::place(&resctrl::find()?, asked, id))
+            .transpose()?;
         let listeners = Listeners {
             pid_file: options.pid_file.clone(),
             // runc looks from the bundle; an absolute path stays as it is.

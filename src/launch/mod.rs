@@ -118,26 +118,50 @@ fn prepare(act: &'static str) -> impl Fn(Errno) -> Error {
     move |errno| Error::Prepare { act, errno }
 }
 
+/// What parent and child both have.
+struct Shared {
+    report: Report,
+    /// Of the report, for a `start` that comes later.
+    page: Option<OwnedFd>,
+    /// The container's state, for hooks.
+    state: Option<std::fs::File>,
+    courier: Option<Courier>,
+}
+
+impl Shared {
+    fn new(plan: &Plan, waits_for_start: bool) -> Result<Self, Error> {
+        let act = "make the report page";
+        let (report, page) = if waits_for_start {
+            let (report, page) = Report::to_be_passed().map_err(prepare(act))?;
+            (report, Some(page))
+        } else {
+            (Report::new().map_err(prepare(act))?, None)
+        };
+        let has = |is: fn(&Step) -> bool| plan.steps.iter().any(is);
+        let state = if has(|step| matches!(step, Step::Hook(_))) {
+            Some(outside::memory_file().map_err(prepare("make the state file of hooks"))?)
+        } else {
+            None
+        };
+        let asks =
+            has(|step| matches!(step, Step::Seccomp(filter) if filter.flags_to_listen().is_some()));
+        Ok(Self {
+            report,
+            page,
+            state,
+            courier: asks.then(|| Courier::new(LISTENER)),
+        })
+    }
+}
+
 /// Clones the process and lets it begin. The caller is the only thread of its process.
 pub fn launch(plan: &Plan, equipment: &Equipment<'_>) -> Result<Launched, Error> {
-    let waits = equipment.listener.is_some();
-    let (report, page) = if waits {
-        let (report, page) = Report::to_be_passed().map_err(prepare("make the report page"))?;
-        (report, Some(page))
-    } else {
-        (
-            Report::new().map_err(prepare("make the report page"))?,
-            None,
-        )
-    };
-    let state = if plan.steps.iter().any(|step| matches!(step, Step::Hook(_))) {
-        Some(outside::memory_file().map_err(prepare("make the state file of hooks"))?)
-    } else {
-        None
-    };
-    let asks =
-        |step: &Step| matches!(step, Step::Seccomp(filter) if filter.flags_to_listen().is_some());
-    let courier = plan.steps.iter().any(asks).then(|| Courier::new(LISTENER));
+    let Shared {
+        report,
+        page,
+        state,
+        courier,
+    } = Shared::new(plan, equipment.listener.is_some())?;
     let (ours, theirs) = channel::pair().map_err(prepare("make the channel to the container"))?;
 
     let lived = outside::enter(&plan.birth)?;
