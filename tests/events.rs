@@ -378,6 +378,17 @@ fn what_cannot_be_told_is_refused_in_runcs_words() {
 }
 
 #[test]
+fn stats_tell_of_the_class_of_service() {
+    needs!(root, busybox);
+    let bundle = Bundle::busybox("exec sleep 60");
+    bundle.create().succeeded();
+    assert_eq!(stats(&bundle)["intel_rdt"], json!({}));
+    bundle.put_in_class("    L3:0=f\n");
+    let class = json!({ "l3_cache_schema": "L3:0=f", "schemata": ["L3:0=f"] });
+    assert_eq!(stats(&bundle)["intel_rdt"], class);
+}
+
+#[test]
 fn a_container_without_a_group_has_no_events() {
     needs!(root, busybox);
     let bundle = Bundle::busybox("exec sleep 60");

@@ -7,7 +7,7 @@ use harness::{Bundle, Outcome, eventually, needs};
 use nix::libc;
 use serde_json::{Value, json};
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const MEBIBYTE: u64 = 1 << 20;
 
@@ -261,23 +261,11 @@ fn a_paused_container_can_be_updated_and_a_stopped_one_cannot() {
     update(&bundle, &["--cpu-share", "x"]).failed_with("container does not exist");
 }
 
-/// Gives a container's record a class of service: a folder, which the kernel does not look after.
-fn put_in_class(bundle: &Bundle, schemata: &str) -> PathBuf {
-    let class = bundle.dir.join("class");
-    fs::create_dir(&class).unwrap();
-    fs::write(class.join("schemata"), schemata).unwrap();
-    let file = bundle.state_dir().join(&bundle.id).join("state.json");
-    let mut record: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-    record["rdt_groups"] = json!({ "class": class, "whose": "several" });
-    fs::write(&file, record.to_string()).unwrap();
-    class.join("schemata")
-}
-
 #[test]
 fn limits_and_lines_of_resctrl_are_changed_together_or_not_at_all() {
     needs!(root, probe);
     let bundle = limited();
-    let schemata = put_in_class(&bundle, "L3:0=f\n");
+    let schemata = bundle.put_in_class("L3:0=f\n");
     let lines = || fs::read_to_string(&schemata).unwrap();
     update(&bundle, &["--pids-limit=30", "--mem-bw-schema=x"])
         .failed_with("intelRdt.memBwSchema: \"x\" is no line like");
@@ -306,7 +294,7 @@ fn a_container_without_a_group_cannot_be_limited() {
     bundle.call(&create).succeeded();
     update(&bundle, &["--pids-limit", "9"])
         .failed_with("has no cgroup of its own, and update needs one");
-    let schemata = put_in_class(&bundle, "L3:0=f\n");
+    let schemata = bundle.put_in_class("L3:0=f\n");
     update(&bundle, &["--l3-cache-schema", "L3:0=3"]).succeeded();
     assert_eq!(fs::read_to_string(schemata).unwrap(), "L3:0=3\n");
 }

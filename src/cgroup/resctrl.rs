@@ -3,6 +3,8 @@
 //!
 //! Nothing is ever removed but by rmdir(2): the kernel removes what it has put into a group.
 
+mod stats;
+
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use nix::unistd::Pid;
 use super::hierarchies::unescape;
 use crate::spec::Id;
 use crate::spec::intel_rdt::{Class, IntelRdt, RdtGroups, Whose};
+pub use stats::Stats;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

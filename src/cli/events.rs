@@ -1,6 +1,5 @@
 //! `events`: one line of JSON for each thing that happens in a container.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -12,8 +11,7 @@ use super::arguments::Order;
 use super::context::boolean;
 use super::usage::Count;
 use super::{Call, Command, duration, output};
-use crate::cgroup::Stats;
-use crate::container::{self, Event};
+use crate::container::{self, Event, Usage};
 use crate::spec::Id;
 
 pub(super) const COMMAND: Command = Command {
@@ -82,12 +80,11 @@ struct Shown<'a> {
     data: Option<Data<'a>>,
 }
 
-/// The last two are never filled, but callers find them in runc's lines.
+/// The last is never filled, but callers find it in runc's lines.
 #[derive(Serialize)]
 struct Data<'a> {
     #[serde(flatten)]
-    stats: &'a Stats,
-    intel_rdt: BTreeMap<(), ()>,
+    usage: &'a Usage,
     network_interfaces: (),
 }
 
@@ -95,11 +92,10 @@ impl<'a> Shown<'a> {
     fn new(id: &'a Id, event: &'a Event) -> Self {
         let (kind, data) = match event {
             Event::Oom => ("oom", None),
-            Event::Stats(stats) => (
+            Event::Stats(usage) => (
                 "stats",
                 Some(Data {
-                    stats,
-                    intel_rdt: BTreeMap::new(),
+                    usage,
                     network_interfaces: (),
                 }),
             ),

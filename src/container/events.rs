@@ -4,25 +4,37 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::kill::{group_for, process};
 use super::{Context, Error, call, successor};
-use crate::cgroup::{Group, Stats};
+use crate::cgroup::{self, Group, Stats, resctrl};
 use crate::spec::Id;
+use crate::spec::intel_rdt::RdtGroups;
 use crate::sys::poll;
 
 /// What happens in a container.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The interval is over.
-    Stats(Box<Stats>),
+    Stats(Box<Usage>),
     /// The kernel has killed for want of memory.
     Oom,
 }
 
+/// What a container uses.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Usage {
+    #[serde(flatten)]
+    pub group: Stats,
+    /// Empty without groups in the resctrl filesystem.
+    #[serde(rename = "intel_rdt")]
+    pub rdt: resctrl::Stats,
+}
+
 /// What a container that has not stopped uses now.
-pub fn stats(cx: &Context, id: &Id) -> Result<Stats, Error> {
-    let (group, _) = living(cx, id)?;
-    Ok(group.stats()?)
+pub fn stats(cx: &Context, id: &Id) -> Result<Usage, Error> {
+    Ok(living(cx, id)?.usage()?)
 }
 
 /// Tells of events, the stats after each `interval`, until the container's first process ends, its
@@ -33,13 +45,13 @@ pub fn events(
     interval: Duration,
     mut tell: impl FnMut(Event) -> ControlFlow<()>,
 ) -> Result<(), Error> {
-    let (group, process) = living(cx, id)?;
-    let mut oom = group.watch_oom()?;
+    let living = living(cx, id)?;
+    let mut oom = living.group.watch_oom()?;
     let mut clock = poll::Clock::start(Some(interval));
     let mut is_over = false;
     loop {
         if let Some(left) = clock.left().filter(|_| !is_over) {
-            let mut sources = vec![process.as_fd()];
+            let mut sources = vec![living.process.as_fd()];
             sources.extend(oom.as_ref().map(|oom| oom.fd()));
             let ready = poll::wait(&sources, left).map_err(call("wait for events"))?;
             is_over = ready & 1 != 0;
@@ -59,13 +71,13 @@ pub fn events(
             continue;
         }
         clock = poll::Clock::start(Some(interval));
-        let stats = match group.stats() {
+        let stats = match living.usage() {
             // The group is gone: so is the container, any moment.
-            Ok(stats) if stats == Stats::default() => {
+            Ok(usage) if usage.group == Stats::default() => {
                 is_over = true;
                 continue;
             }
-            Ok(stats) => Event::Stats(Box::new(stats)),
+            Ok(usage) => Event::Stats(Box::new(usage)),
             Err(e) => {
                 log::warn!("container {id}: {e}");
                 continue;
@@ -77,12 +89,33 @@ pub fn events(
     }
 }
 
-/// The group and the first process of a container that has not stopped.
-fn living(cx: &Context, id: &Id) -> Result<(Box<dyn Group>, OwnedFd), Error> {
+/// A container that has not stopped.
+struct Living {
+    group: Box<dyn Group>,
+    rdt_groups: Option<RdtGroups>,
+    /// Its first.
+    process: OwnedFd,
+}
+
+impl Living {
+    fn usage(&self) -> Result<Usage, cgroup::Error> {
+        let rdt = self.rdt_groups.as_ref().map(resctrl::Stats::read);
+        Ok(Usage {
+            group: self.group.stats()?,
+            rdt: rdt.unwrap_or_default(),
+        })
+    }
+}
+
+fn living(cx: &Context, id: &Id) -> Result<Living, Error> {
     let record = cx.store.load(id)?;
     let Some(process) = process(&record)? else {
         return Err(Error::NotRunning(id.clone()));
     };
     successor::appoint(cx, &record);
-    Ok((group_for("events", &record)?, process))
+    Ok(Living {
+        group: group_for("events", &record)?,
+        rdt_groups: record.rdt_groups,
+        process,
+    })
 }

@@ -52,7 +52,7 @@ pub use criu::message::GroupMode;
 pub use criu::{ImageOptions, find as find_criu};
 pub use delete::delete;
 pub use dry_run::plan;
-pub use events::{Event, events, stats};
+pub use events::{Event, Usage, events, stats};
 pub use exec::{ExecOptions, exec};
 pub use kill::kill;
 pub use list::{Listed, list};

@@ -7,6 +7,7 @@
 
 mod needs;
 mod outcome;
+mod resctrl;
 mod users;
 
 #[allow(unused_imports, reason = "no test of some programs repeats itself")]
