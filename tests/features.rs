@@ -3,6 +3,10 @@
 
 mod program;
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
 use program::Program;
 use serde_json::Value;
 
@@ -56,6 +60,50 @@ fn every_key_of_the_schema_has_its_type() {
     assert!(annotations.values().all(Value::is_string));
     assert!(annotations.contains_key("org.opencontainers.runc.version"));
     assert!(!annotations.contains_key("org.opencontainers.runc.commit"));
+}
+
+/// The files of the crate, without what they test.
+fn sources(folder: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            let text = fs::read_to_string(path).unwrap();
+            let end = text.find("#[cfg(test)]").unwrap_or(text.len());
+            found.push(text[..end].to_owned());
+        }
+    }
+}
+
+/// An annotation is looked up by its name, or goes by the name of `org.` somebody.
+#[test]
+fn every_annotation_that_is_obeyed_is_listed() {
+    let mut files = Vec::new();
+    sources(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        &mut files,
+    );
+    let mut read = BTreeSet::new();
+    for text in &files {
+        let literals = |before: &'static str| {
+            let rest = text.split(before).skip(1);
+            rest.filter_map(|rest| rest.strip_prefix('"')?.split('"').next())
+        };
+        read.extend(literals("annotations.get("));
+        read.extend(literals("annotations.contains_key("));
+        // The first are what features tells, the second names of D-Bus.
+        let names = text.split('"').filter(|word| word.starts_with("org."));
+        let others = ["org.opencontainers.runc.", "org.freedesktop."];
+        read.extend(names.filter(|name| !others.iter().any(|other| name.starts_with(other))));
+    }
+    // Whether a key is empty is asked, too.
+    read.remove("");
+    let (_, features) = features();
+    let listed: BTreeSet<&str> = words(&features["potentiallyUnsafeConfigAnnotations"])
+        .into_iter()
+        .collect();
+    assert_eq!(read, listed);
 }
 
 #[test]

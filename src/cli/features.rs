@@ -31,7 +31,7 @@ struct Features {
     mount_options: Vec<&'static str>,
     linux: Linux,
     annotations: BTreeMap<&'static str, &'static str>,
-    potentially_unsafe_config_annotations: [&'static str; 1],
+    potentially_unsafe_config_annotations: [&'static str; 2],
 }
 
 #[derive(Serialize)]
@@ -116,8 +116,8 @@ fn features() -> Features {
             ("org.opencontainers.runc.checkpoint.enabled", "true"),
             ("org.opencontainers.runc.version", program::RUNC),
         ]),
-        // A document may set properties of the container's unit by it.
-        potentially_unsafe_config_annotations: ["org.systemd.property."],
+        // By these a document names a file that CRIU obeys, and sets properties of its unit.
+        potentially_unsafe_config_annotations: ["org.criu.config", "org.systemd.property."],
     }
 }
 
