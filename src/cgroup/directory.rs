@@ -15,6 +15,7 @@ use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
 use nix::unistd::{AccessFlags, Pid, Uid, UnlinkatFlags, faccessat, fchownat, unlinkat};
 
 use super::Error;
+use crate::sys::errno;
 
 const DIRECTORY: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_DIRECTORY)
@@ -275,8 +276,4 @@ impl Directory {
         })?;
         Ok(members)
     }
-}
-
-pub(super) fn errno(error: std::io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or_default())
 }

@@ -13,10 +13,9 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::directory::errno;
 use super::{Error, Hierarchies};
-use crate::sys::mount;
 use crate::sys::path::{self, HERE, Resolve};
+use crate::sys::{errno, mount};
 
 /// The flags as they were. Dropped, it sees to it that they are again.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 
 use super::Error;
 use super::devices::DeviceGuard;
+use crate::sys::errno;
 
 const ROOT: &str = "/sys/fs/cgroup";
 const MOUNTS: &str = "/proc/self/mountinfo";
@@ -131,9 +132,7 @@ impl Hierarchies {
 }
 
 fn read(file: &'static str) -> Result<String, Error> {
-    let bytes = fs::read(file).map_err(|e| {
-        Error::call("read", file)(Errno::from_raw(e.raw_os_error().unwrap_or_default()))
-    })?;
+    let bytes = fs::read(file).map_err(|e| Error::call("read", file)(errno(&e)))?;
     // A mount point elsewhere may be any bytes; those of hierarchies are checked when opened.
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

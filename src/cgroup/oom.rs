@@ -10,8 +10,9 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::Error;
-use super::directory::{Directory, errno};
+use super::directory::Directory;
 use super::unified::value_of;
+use crate::sys::errno;
 
 const V2_FILE: &str = "memory.events";
 const V1_FILE: &str = "memory.oom_control";

@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 
 use super::Error;
 use super::directory::Directory;
+use crate::sys::errno;
 
 /// How long a freeze may take: a process in uninterruptible sleep stops only when that ends.
 pub(super) const FREEZE_PATIENCE: Duration = Duration::from_secs(10);
@@ -68,7 +69,7 @@ pub(super) fn freeze(group: &Directory) -> Result<(), Error> {
         let mut events = events.map_err(fault("cgroup.events"))?;
         let mut text = String::new();
         std::io::Read::read_to_string(&mut events, &mut text)
-            .map_err(|e| fault("cgroup.events")(super::directory::errno(e)))?;
+            .map_err(|e| fault("cgroup.events")(errno(e)))?;
         if value_of(&text, "frozen") == Some(1) {
             return Ok(());
         }

@@ -19,6 +19,7 @@ use super::stats::read_v2;
 use super::unified::{freeze, is_frozen, kill_all, thaw, value_of};
 use super::{Below, Error, Group, Hierarchies, OomWatch, Room, Stats, below};
 use crate::spec::limits::Limits;
+use crate::sys::errno;
 
 /// What is given away where the kernel has no list (config-linux.md, "Cgroup ownership").
 const DELEGATED: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads";
@@ -209,7 +210,7 @@ fn entrance_beside(group: &Directory, first: Pid) -> Result<OwnedFd, Error> {
     let copy = |group: &Directory| {
         let fault = Error::call("open the group", group.path());
         let copied = group.fd().try_clone_to_owned();
-        copied.map_err(|e| fault(super::directory::errno(e)))
+        copied.map_err(|e| fault(errno(e)))
     };
     if group.text("cgroup.subtree_control")?.trim().is_empty() {
         return copy(group);

@@ -14,9 +14,8 @@ use serde::Serialize;
 
 use super::Error;
 use super::hooks::{HookState, Json};
-use super::state::errno;
 use crate::spec::seccomp::Agent;
-use crate::sys::channel;
+use crate::sys::{channel, errno};
 
 /// How many seconds an agent may take to listen and to read.
 const PATIENCE: i64 = 5;

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 
 use super::criu::message::{Features, Kind, Options, PageServer, Request};
 use super::criu::{self, ImageOptions, Images, Notice, Service};
-use super::state::{errno, status};
+use super::state::status;
 use super::{Context, Error, Status, call, delete, kill, successor};
 use crate::launch::{self, Equipment, Launched};
 use crate::plan::Plan;
 use crate::spec::{self, Container, Id};
 use crate::state::Record;
-use crate::sys::{exec, signal};
+use crate::sys::{errno, exec, signal};
 
 const LOG: &str = "dump.log";
 

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-
 use super::listeners::Listeners;
 use super::revival::Revival;
 use super::terminal::Console;
@@ -20,7 +18,7 @@ use crate::spec::seccomp::Agent;
 use crate::spec::unit::Unit;
 use crate::spec::{self, Container, Id};
 use crate::state::{Identity, LaterHooks, Phase, Record, Time, in_user_namespace};
-use crate::sys::path;
+use crate::sys::{errno, path};
 
 /// Everything that can be known before anything is made.
 #[derive(Debug)]
@@ -61,7 +59,7 @@ impl Draft {
         check_preserved(passed)?;
         let bundle = options.bundle.canonicalize().map_err(|e| Error::Bundle {
             path: options.bundle.clone(),
-            errno: Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
+            errno: errno(&e),
         })?;
         let config = spec::read(&bundle, options.config.as_deref())?;
         let mut container = spec::parse(&config, &bundle)?;

@@ -6,12 +6,13 @@ use super::draft::plan_for;
 use super::{Context, Error};
 use crate::plan::{Ending, Plan, Wishes};
 use crate::spec::{self, Id};
+use crate::sys::errno;
 
 /// The plan of the bundle's process as `run` would carry it out.
 pub fn plan(cx: &Context, bundle: &Path, config: Option<&Path>) -> Result<Plan, Error> {
     let bundle = bundle.canonicalize().map_err(|e| Error::Bundle {
         path: bundle.into(),
-        errno: nix::errno::Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
+        errno: errno(&e),
     })?;
     let container = spec::load(&bundle, config)?;
     let wishes = Wishes {

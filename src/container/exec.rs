@@ -13,7 +13,7 @@ use super::hooks::HookState;
 use super::kill;
 use super::listeners::Listeners;
 use super::oom::Witness;
-use super::state::{errno, status};
+use super::state::status;
 use super::terminal::{Console, Terminal};
 use super::{Context, Error, Status, agent, call, host, successor, wait};
 use crate::cgroup::{Below, Room, resctrl};
@@ -22,6 +22,7 @@ use crate::plan::step::Kind;
 use crate::plan::{self, Ending, Gate, Plan, Target, Wishes};
 use crate::spec::{self, Id};
 use crate::state::Record;
+use crate::sys::errno;
 use crate::sys::signal::{self, Ended, Mask};
 
 /// What is to run, and how.

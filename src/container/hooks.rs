@@ -11,8 +11,8 @@ use crate::launch::fault;
 use crate::plan::step::Hook as Ready;
 use crate::spec::container::Hook;
 use crate::state::Record;
-use crate::sys::exec;
 use crate::sys::report::{Fault, NOTE};
+use crate::sys::{errno, exec};
 
 /// The state of a container as its hooks are told it (runtime.md, "State").
 pub(super) struct HookState<'a> {
@@ -71,11 +71,8 @@ pub(super) fn run(point: &'static str, hooks: &[Hook], state: &HookState<'_>) ->
     let made =
         exec::memory_file(c"bulkhead-state").map_err(call("make the state file of hooks"))?;
     let mut file = std::fs::File::from(made);
-    file.write_all(state.as_bytes()).map_err(|e| {
-        call("write the state file of hooks")(nix::errno::Errno::from_raw(
-            e.raw_os_error().unwrap_or(libc::EIO),
-        ))
-    })?;
+    file.write_all(state.as_bytes())
+        .map_err(|e| call("write the state file of hooks")(errno(&e)))?;
     for (index, hook) in hooks.iter().enumerate() {
         let ready = Ready {
             dir: dir.clone(),

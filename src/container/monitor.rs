@@ -19,7 +19,7 @@ use crate::spec::Id;
 use crate::state::{self as records, Exit, Identity, Phase, Record, Slot, Time};
 use crate::sys::clone::{self, Clone, Forked};
 use crate::sys::signal::{self, Ended};
-use crate::sys::{channel, identity, path};
+use crate::sys::{channel, errno, identity, path};
 
 /// What the monitor says when the program runs; anything else is its error, in words.
 const STARTED: &[u8] = b"\0";
@@ -139,7 +139,6 @@ pub(super) fn leave_caller() -> Result<(), Error> {
 /// Closes what the caller left open for us and for the container: all that is not closed at exec,
 /// which whatever this program opens is.
 fn close_inherited() -> Result<(), Errno> {
-    let errno = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
     let mut inherited = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd").map_err(errno)? {
         let name = entry.map_err(errno)?.file_name();

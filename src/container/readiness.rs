@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::state::errno;
 use super::{Error, call};
 use crate::spec::Container;
 use crate::spec::mounts::{Attributes, Mount};
 use crate::spec::units::{AbsPath, InRoot};
 use crate::state::Slot;
-use crate::sys::{channel, poll};
+use crate::sys::{channel, errno, poll};
 
 /// Where the container finds our socket, as under runc.
 const DIRECTORY: &str = "/run/notify";

@@ -13,11 +13,10 @@ use super::criu::message::{GroupRoot, Kind, Options, Request};
 use super::criu::{self, Images, Notice, Service};
 use super::draft::Draft;
 use super::restore::RestoreOptions;
-use super::state::errno;
 use super::{Error, call};
 use crate::cgroup::HierarchyFlags;
 use crate::launch;
-use crate::sys::{channel, signal};
+use crate::sys::{channel, errno, signal};
 
 const LOG: &str = "restore.log";
 

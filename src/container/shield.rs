@@ -16,7 +16,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 
 use super::{Error, call};
 use crate::sys::path::{self, HERE, Resolve};
-use crate::sys::{exec, identity, mount};
+use crate::sys::{errno, exec, identity, mount};
 
 const OWN: &std::ffi::CStr = c"/proc/self/exe";
 
@@ -67,7 +67,6 @@ fn readonly_mount() -> Result<OwnedFd, Errno> {
 }
 
 fn sealed_copy(own: OwnedFd) -> Result<OwnedFd, Errno> {
-    let errno = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
     let mut copy = File::from(exec::sealable_file(c"bulkhead")?);
     std::io::copy(&mut File::from(own), &mut copy).map_err(errno)?;
     let seals = SealFlag::F_SEAL_WRITE

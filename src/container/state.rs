@@ -5,14 +5,12 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
-use nix::errno::Errno;
-
 use super::creation::GATE;
 use super::{Context, Error, call, oom, successor};
 use crate::cgroup::reopen;
 use crate::spec::Id;
 use crate::state::{Exit, Phase, Record};
-use crate::sys::channel;
+use crate::sys::{channel, errno};
 
 /// The words of runtime.md, and `paused` as runc has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,8 +150,4 @@ fn is_frozen(record: &Record) -> Result<bool, Error> {
 
 pub(super) fn read_process(source: std::io::Error) -> Error {
     call("look at the container's process")(errno(&source))
-}
-
-pub(super) fn errno(error: &std::io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }

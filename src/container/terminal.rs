@@ -11,12 +11,11 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use super::state::errno;
 use super::{Error, call};
 use crate::spec::container::Process;
 use crate::sys::poll::{self, Clock, Source, Want};
 use crate::sys::terminal::{self, Modes};
-use crate::sys::{channel, path};
+use crate::sys::{channel, errno, path};
 
 /// Who gets the master of the process's terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,7 +26,7 @@ use crate::sys::clone::{Clone, Forked};
 use crate::sys::courier::Courier;
 use crate::sys::report::{Fault, Progress, Report};
 use crate::sys::signal::Ended;
-use crate::sys::{channel, clone, identity, path, poll, signal};
+use crate::sys::{channel, clone, errno, identity, path, poll, signal};
 use child::{Child, Found};
 pub use places::make_targets;
 pub use terminal::NAME as MASTER;
@@ -315,7 +315,6 @@ impl Launched {
             std::io::Seek::rewind(file)?;
             file.write_all(state.as_bytes())
         });
-        let errno = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
         written
             .map_err(errno)
             .map_err(prepare("write the state file of hooks"))

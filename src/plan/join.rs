@@ -2,14 +2,13 @@
 
 use std::os::fd::OwnedFd;
 
-use nix::errno::Errno;
-
 use super::host::Host;
 use super::security::Labels;
 use super::step::{Enter, Join, Kind, Step};
 use super::{Birth, Error, Part, Plan, Planner, Wishes};
 use crate::spec::Container;
 use crate::spec::scheduling::Affinity;
+use crate::sys::errno;
 
 /// The container, as it lives.
 #[derive(Debug)]
@@ -28,9 +27,9 @@ impl Target {
     }
 
     fn process(&self) -> Result<OwnedFd, Error> {
-        self.process.try_clone().map_err(|e| Error::Duplicate {
-            errno: Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
-        })
+        self.process
+            .try_clone()
+            .map_err(|e| Error::Duplicate { errno: errno(&e) })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use crate::sys::errno;
 use nix::errno::Errno;
 
 pub(super) const PATH: &str = "/proc/self/mountinfo";
@@ -18,7 +19,6 @@ pub(super) struct Mount {
 
 /// All mounts, in the order of the kernel: a mount comes after the one that it lies on.
 pub(super) fn read() -> Result<Vec<Mount>, Errno> {
-    let errno = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
     let text = std::fs::read(PATH).map_err(errno)?;
     Ok(text.split(|b| *b == b'\n').filter_map(parse).collect())
 }

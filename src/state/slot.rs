@@ -15,6 +15,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use super::record::{Record, VERSION};
 use super::{Error, sweep};
 use crate::spec::Id;
+use crate::sys::errno;
 
 const RECORD: &CStr = c"state.json";
 const NEW_RECORD: &CStr = c".state.json.new";
@@ -26,8 +27,8 @@ const CONFIG: &CStr = c".config.json.kept";
 const NOTIFY: &CStr = c"notify";
 const NOTIFY_SOCKET: &str = "notify.sock";
 
-/// All that a container's directory may hold beside [`NOTIFY`]. [`Slot::remove`] knows no other names, so that a wrong
-/// `--root` cannot make it remove somebody's files.
+/// All that a container's directory may hold beside [`NOTIFY`]. [`Slot::remove`] knows no other names, so
+/// that a wrong `--root` cannot make it remove somebody's files.
 const ENTRIES: [&CStr; 4] = [RECORD, NEW_RECORD, CONFIG, c"gate"];
 
 /// A container's directory with the exclusive lock on it. Everything is done through the directory's
@@ -81,7 +82,7 @@ impl Slot {
         let file = self.create(NEW_RECORD);
         let file = file.map_err(|errno| self.fault("create the new record", errno))?;
         File::from(file).write_all(&text).map_err(|e| {
-            let errno = Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+            let errno = errno(&e);
             self.fault("write the new record", errno)
         })?;
         renameat(&*self.dir, NEW_RECORD, &*self.dir, RECORD)
@@ -94,7 +95,7 @@ impl Slot {
         let file = self.create(CONFIG);
         let file = file.map_err(|errno| self.fault("keep config.json in", errno))?;
         File::from(file).write_all(json).map_err(|e| {
-            let errno = Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+            let errno = errno(&e);
             self.fault("keep config.json in", errno)
         })
     }
@@ -136,8 +137,7 @@ impl Slot {
         let mask = umask(Mode::empty());
         let socket = UnixDatagram::bind(path);
         umask(mask);
-        let socket =
-            socket.map_err(|e| fault(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))))?;
+        let socket = socket.map_err(|e| fault(errno(&e)))?;
         Ok(Some(socket))
     }
 
@@ -259,7 +259,7 @@ fn read(dir: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<Vec<u8>, Error>
     }
     let mut text = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0) + 1);
     File::from(file).read_to_end(&mut text).map_err(|e| {
-        let errno = Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+        let errno = errno(&e);
         fault("read", errno)
     })?;
     Ok(text)

@@ -14,6 +14,7 @@ use nix::sys::stat::{Mode, mkdirat};
 use super::slot::{Slot, read_config, read_record};
 use super::{Error, Record, holder};
 use crate::spec::Id;
+use crate::sys::errno;
 
 /// A container's name and what is recorded of it.
 pub type Listed = (Id, Result<Record, Error>);
@@ -191,7 +192,7 @@ impl Store {
             .map_err(|e| Error::Call {
                 path: self.root.clone(),
                 act: "make the directory",
-                errno: Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
+                errno: errno(&e),
             })?;
         self.open_root()
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
+use super::errno;
 use super::signal::{self, Ended};
 use super::{clone, identity, poll, reason};
 
@@ -84,7 +85,7 @@ pub fn apart(
 /// proc(5): a directory for each thread.
 fn check_is_alone() -> Result<(), Error> {
     let threads = fs::read_dir("/proc/self/task").map_err(|e| {
-        let errno = Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+        let errno = errno(&e);
         call("count threads in /proc/self/task")(errno)
     })?;
     match threads.count() {
@@ -133,7 +134,7 @@ fn listen(pipe: OwnedFd, patience: Duration) -> Result<Vec<u8>, Error> {
             Ok(0) => return Ok(heard),
             Ok(count) => heard.extend(&part[..count]),
             Err(e) => {
-                let errno = Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+                let errno = errno(&e);
                 return Err(call("hear from the child")(errno));
             }
         }

@@ -26,6 +26,9 @@ pub mod signal;
 pub mod terminal;
 pub mod users;
 
+use std::borrow::Borrow;
+use std::io;
+
 use nix::errno::Errno;
 
 /// The kernel's name for an error, as this program prints it: in lower case.
@@ -39,6 +42,11 @@ pub fn reason(errno: Errno) -> String {
         }
         _ => text.to_string(),
     }
+}
+
+/// What the kernel said; EIO where it was not the kernel that failed.
+pub fn errno(error: impl Borrow<io::Error>) -> Errno {
+    Errno::from_raw(error.borrow().raw_os_error().unwrap_or(libc::EIO))
 }
 
 /// The result of a raw system call. May run in the child.

@@ -1,13 +1,13 @@
 //! A user namespace in which nobody lives: for its id maps alone.
 
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 
 use super::channel;
 use super::clone::{self, Clone, Forked};
+use super::errno;
 use super::signal;
 
 /// A new user namespace with these maps, in the form of `uid_map` (user_namespaces(7)). A child makes
@@ -29,7 +29,6 @@ pub fn namespace(uid_map: &str, gid_map: &str) -> Result<OwnedFd, Errno> {
     };
     drop(there);
 
-    let errno = |e: io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
     let map = |file, text| std::fs::write(format!("/proc/{pid}/{file}"), text).map_err(errno);
     let users = map("uid_map", uid_map)
         .and_then(|()| map("gid_map", gid_map))

@@ -7,8 +7,9 @@ use nix::fcntl::OFlag;
 
 use crate::cgroup::Error;
 use crate::cgroup::devices::{FIELD, V1Lines, v1_lines};
-use crate::cgroup::directory::{Directory, errno};
+use crate::cgroup::directory::Directory;
 use crate::spec::limits::DeviceRule;
+use crate::sys::errno;
 
 const LIST: &str = "devices.list";
 

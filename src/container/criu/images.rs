@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::Pid;
 
+use super::Error;
 use super::message::{GroupMode, Options};
-use super::{Error, errno};
 use crate::cgroup::HierarchyFlags;
 use crate::spec::Container;
+use crate::sys::errno;
 
 /// CRIU's level for all but what is for its developers.
 const LOG_LEVEL: i32 = 4;

@@ -130,7 +130,3 @@ pub(super) fn text(path: &Path) -> Result<String, Error> {
     let text = path.to_str().ok_or_else(|| Error::NotText(path.into()))?;
     Ok(text.to_owned())
 }
-
-fn errno(error: &std::io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
-}

@@ -9,13 +9,14 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::message::ExternalMount;
-use super::{Error, errno, text};
+use super::{Error, text};
 use crate::plan::Plan;
 use crate::plan::step::{Source, Step};
 use crate::spec::Container;
 use crate::spec::container::Namespace;
 use crate::spec::mounts::What;
 use crate::spec::units::InRoot;
+use crate::sys::errno;
 use crate::sys::path::{self, Resolve};
 
 /// What covers masked files, and its name in the images.

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use super::message::{Inherited, JoinedNamespace, Options};
-use super::{Error, Need, errno, text};
+use super::{Error, Need, text};
 use crate::plan::step::Kind;
 use crate::spec::container::{Namespace, Namespaces};
+use crate::sys::errno;
 
 /// Of these CRIU is told by descriptor, from the versions given on.
 const EXTERNAL: [(Kind, &str, u32, &str); 2] = [

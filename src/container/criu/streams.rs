@@ -7,8 +7,8 @@
 use std::fs;
 
 use super::message::Inherited;
-use super::{Error, Images, errno};
-use crate::sys::{path, terminal};
+use super::{Error, Images};
+use crate::sys::{errno, path, terminal};
 
 /// runc's name.
 const FILE: &str = "descriptors.json";
