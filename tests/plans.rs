@@ -21,6 +21,7 @@ fn host(groups: Groups) -> Host {
     Host {
         // Not root: a plan for root opens the sources of a user namespace, which only root may.
         uid: 1000,
+        gid: 1000,
         capabilities: CapabilitySets {
             effective: ALL,
             permitted: ALL,

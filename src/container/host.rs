@@ -15,6 +15,7 @@ pub(super) fn probe(
 ) -> Result<Host, Error> {
     Ok(Host {
         uid: nix::unistd::geteuid().as_raw(),
+        gid: nix::unistd::getegid().as_raw(),
         capabilities: identity::capabilities().map_err(call("ask for the own capabilities"))?,
         denies_setgroups: std::fs::read_to_string("/proc/self/setgroups")
             .is_ok_and(|word| word.trim() == "deny"),

@@ -39,9 +39,8 @@ impl Launched {
     pub fn map_ids(&self, maps: &IdMaps) -> Result<(), Error> {
         let pid = self.pid;
         write(pid, &USERS, &maps.uids)?;
-        // Who has no CAP_SETGID outside may map the own group alone, and only after giving up
-        // setgroups. newgidmap has it.
-        if !geteuid().is_root() && is_one(&maps.gids, getegid().as_raw()) {
+        // newgidmap, which maps every other, has CAP_SETGID.
+        if !geteuid().is_root() && maps.have_only_group(getegid().as_raw()) {
             write_of(pid, "setgroups", "deny").map_err(|errno| Error::Prepare {
                 act: "deny setgroups",
                 errno,
@@ -49,11 +48,6 @@ impl Launched {
         }
         write(pid, &GROUPS, &maps.gids)
     }
-}
-
-/// Whether the map is of this id alone.
-fn is_one(maps: &[IdMap], id: u32) -> bool {
-    matches!(maps, [map] if map.size == 1 && map.host == id)
 }
 
 /// As we are, where the kernel lets us, else by the program that may.

@@ -10,6 +10,8 @@ use crate::sys::identity::CapabilitySets;
 pub struct Host {
     /// The runtime's effective user.
     pub uid: u32,
+    /// And group.
+    pub gid: u32,
     /// The runtime's own sets: what it cannot give, a container cannot get.
     pub capabilities: CapabilitySets,
     /// The runtime's user namespace denies `setgroups`, and so do those below it

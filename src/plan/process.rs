@@ -170,12 +170,11 @@ impl Planner<'_> {
         }
     }
 
-    /// `None` where the user namespace denies `setgroups`, as that of a user does who has a group alone
-    /// (user_namespaces(7)).
+    /// `None` where the user namespace denies `setgroups`, as that of a user with his own group alone does.
     fn groups(&self, process: &Process) -> Option<Vec<u32>> {
         let is_new = self.container.namespaces.user == Namespace::New;
-        let has_one = matches!(self.container.id_maps.gids[..], [map] if map.size == 1);
-        let denied = self.host.denies_setgroups || self.host.uid != 0 && is_new && has_one;
+        let has_own = self.container.id_maps.have_only_group(self.host.gid);
+        let denied = self.host.denies_setgroups || self.host.uid != 0 && is_new && has_own;
         let groups = &process.user.additional_gids;
         (!denied || !groups.is_empty()).then(|| groups.clone())
     }

@@ -179,6 +179,14 @@ pub struct IdMaps {
     pub gids: Vec<IdMap>,
 }
 
+impl IdMaps {
+    /// Whether no other group is mapped than this one: who has no CAP_SETGID outside may map his own alone,
+    /// and only after giving up `setgroups` (user_namespaces(7)).
+    pub fn have_only_group(&self, gid: u32) -> bool {
+        matches!(self.gids[..], [map] if map.size == 1 && map.host == gid)
+    }
+}
+
 /// `size` ids from `container` inside are those from `host` outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdMap {

@@ -1,7 +1,7 @@
 //! Users and groups of a user's container.
 
 use super::harness::{Bundle, Outcome, needs};
-use super::{as_user, bundle, call};
+use super::{as_member, as_user, bundle, call};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -17,7 +17,10 @@ fn map() -> Value {
 
 /// [`call`] where /etc/subuid and /etc/subgid say this.
 fn call_with(bundle: &Bundle, given: &str, args: &[&str]) -> Outcome {
-    let called = as_user(bundle, bundle.command(args));
+    finish_with(bundle, given, as_user(bundle, bundle.command(args)))
+}
+
+fn finish_with(bundle: &Bundle, given: &str, called: Command) -> Outcome {
     let file = bundle.dir.join("given");
     fs::write(&file, given).unwrap();
     let script = "
@@ -65,6 +68,29 @@ fn the_ids_that_a_user_was_given_are_mapped() {
     assert_eq!(report["groups"], json!([9]), "{report}");
     let made = fs::metadata(home.join("file")).unwrap();
     assert_eq!((made.uid(), made.gid()), (300_006, 300_007));
+}
+
+/// Where only the own group is mapped, `setgroups` has to be given up, and they stay.
+#[test]
+fn groups_of_the_caller_get_in_only_with_his_own_group() {
+    needs!(root, probe, uidmap);
+    for (group, groups) in [(300_000, json!([])), (65534, json!([65534, 65534]))] {
+        let mut bundle = bundle(&["sleep", "60"]);
+        let map = json!([{ "containerID": 0, "hostID": group, "size": 1 }]);
+        bundle.set("/linux/gidMappings", map);
+        let member = |args: &[&str]| {
+            let called = as_member("--groups=7,8", &bundle, bundle.command(args));
+            finish_with(&bundle, GIVEN, called).succeeded()
+        };
+        member(&["run", "-d", &bundle.id]);
+        let report = member(&["exec", &bundle.id, "/probe"]).answer();
+        let first = bundle.state()["pid"].to_string();
+        let status = fs::read_to_string(format!("/proc/{first}/status")).unwrap();
+        let first = status.lines().find_map(|line| line.strip_prefix("Groups:"));
+        let expected = if groups == json!([]) { "" } else { "7 8" };
+        assert_eq!(first.unwrap().trim(), expected, "{group}");
+        assert_eq!(report["groups"], groups, "{group}");
+    }
 }
 
 #[test]

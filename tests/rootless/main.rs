@@ -15,7 +15,7 @@ use std::process::Command;
 
 use harness::{Bundle, Outcome, needs};
 use serde_json::{Value, json};
-use user::{as_user, bundle, call};
+use user::{as_member, as_user, bundle, call};
 
 const WARNING: &str = "it stays in the groups of the runtime";
 

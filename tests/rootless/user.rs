@@ -11,9 +11,14 @@ pub(crate) fn call(bundle: &Bundle, args: &[&str]) -> Outcome {
 }
 
 pub(crate) fn as_user(bundle: &Bundle, called: Command) -> Command {
+    as_member("--clear-groups", bundle, called)
+}
+
+/// [`as_user`], who is in other groups as well.
+pub(crate) fn as_member(groups: &str, bundle: &Bundle, called: Command) -> Command {
     let mut command = Command::new("setpriv");
     command
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .args(["--reuid=65534", "--regid=65534", groups])
         .arg("--inh-caps=-all")
         .arg(called.get_program())
         .args(called.get_args())
