@@ -178,7 +178,7 @@ impl<'a> Child<'a> {
             Step::CloseFrom(first) => self.close_from(*first)?,
             Step::Bound(keep) => user::bound(*keep)?,
             Step::BecomeUser { uid, gid, groups } => {
-                user::become_user(*uid, *gid, groups.as_deref())?
+                user::become_user(*uid, *gid, groups)?;
             }
             Step::Capabilities { sets, ambient } => user::take_capabilities(sets, *ambient)?,
             Step::Umask(mask) => identity::set_umask(*mask),

@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 
 use super::fault::{Call, Stop};
+use crate::plan::step::OtherGroups;
 use crate::sys::{identity, path};
 
 pub(super) fn become_root() -> Result<(), Stop> {
@@ -48,11 +49,18 @@ pub(super) fn bound(keep: u64) -> Result<(), Stop> {
     Ok(())
 }
 
-pub(super) fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<(), Stop> {
+pub(super) fn become_user(uid: u32, gid: u32, groups: &OtherGroups) -> Result<(), Stop> {
     identity::keep_capabilities(true)?;
-    if let Some(groups) = groups {
-        identity::set_groups(groups).map_err(|errno| Stop::at(Call::SetGroups, errno))?;
-    }
+    let set = match groups {
+        OtherGroups::Stay => Ok(()),
+        OtherGroups::Are(groups) => identity::set_groups(groups),
+        // Nothing tells of a namespace by its path alone whether it denies setgroups, but the call.
+        OtherGroups::NoneIfAllowed => match identity::set_groups(&[]) {
+            Err(Errno::EPERM) => Ok(()),
+            set => set,
+        },
+    };
+    set.map_err(|errno| Stop::at(Call::SetGroups, errno))?;
     identity::set_gid(gid).map_err(|errno| Stop::at(Call::SetGid, errno))?;
     identity::set_uid(uid).map_err(|errno| Stop::at(Call::SetUid, errno))?;
     identity::keep_capabilities(false)?;

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString};
 
-use super::step::{Candidates, Gate, Hook, Step, Terminal};
+use super::step::{Candidates, Gate, Hook, OtherGroups, Step, Terminal};
 use super::words::Names;
 use super::{Ending, Error, Grants, Part, Planner, home, seccomp};
 use crate::spec::container::{Namespace, Personality, Process};
@@ -170,13 +170,18 @@ impl Planner<'_> {
         }
     }
 
-    /// `None` where the user namespace denies `setgroups`, as that of a user with his own group alone does.
-    fn groups(&self, process: &Process) -> Option<Vec<u32>> {
-        let is_new = self.container.namespaces.user == Namespace::New;
+    /// A user with his own group alone gives up `setgroups`; so may have done who made a namespace that a
+    /// user joins.
+    fn groups(&self, process: &Process) -> OtherGroups {
+        let user = &self.container.namespaces.user;
+        let is_user = self.host.uid != 0;
         let has_own = self.container.id_maps.have_only_group(self.host.gid);
-        let denied = self.host.denies_setgroups || self.host.uid != 0 && is_new && has_own;
-        let groups = &process.user.additional_gids;
-        (!denied || !groups.is_empty()).then(|| groups.clone())
+        let denied = self.host.denies_setgroups || is_user && *user == Namespace::New && has_own;
+        match &process.user.additional_gids[..] {
+            [] if denied => OtherGroups::Stay,
+            [] if is_user && matches!(user, Namespace::Join(_)) => OtherGroups::NoneIfAllowed,
+            groups => OtherGroups::Are(groups.to_vec()),
+        }
     }
 
     /// What cannot be granted is left out with a warning, as config.md says it should be.

@@ -129,11 +129,10 @@ pub enum Step {
     CloseFrom(u32),
     /// Bits of the capabilities to keep.
     Bound(u64),
-    /// `groups` is `None` where the kernel forbids `setgroups` (user_namespaces(7)).
     BecomeUser {
         uid: u32,
         gid: u32,
-        groups: Option<Vec<u32>>,
+        groups: OtherGroups,
     },
     Capabilities {
         sets: CapabilitySets,
@@ -444,4 +443,15 @@ pub struct Candidates {
     pub name: CString,
     /// Full paths, in the order of PATH; one where the name has a slash.
     pub candidates: Vec<CString>,
+}
+
+/// What becomes of the runtime's supplementary groups (setgroups(2)).
+#[derive(Clone, Debug)]
+pub enum OtherGroups {
+    /// They stay: the kernel forbids `setgroups` (user_namespaces(7)).
+    Stay,
+    /// These take their place.
+    Are(Vec<u32>),
+    /// None takes their place, or they stay where the namespace that was joined forbids it.
+    NoneIfAllowed,
 }

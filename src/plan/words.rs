@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::fmt::{self, Display};
 
-use super::step::{Gate, Mount, Node, Remount, Source, Step, kinds};
+use super::step::{Gate, Mount, Node, OtherGroups, Remount, Source, Step, kinds};
 use crate::spec::container::NodeKind;
 use crate::spec::mounts::{Attributes, FsOption};
 use crate::spec::scheduling::{IoPriority, MemoryPolicy, Scheduler};
@@ -134,7 +134,9 @@ impl Display for Step {
             Self::BecomeUser { uid, gid, groups } => {
                 write!(f, "become user {uid} and group {gid}")?;
                 match groups {
-                    Some(groups) if !groups.is_empty() => write!(f, " with groups {groups:?}"),
+                    OtherGroups::Are(groups) if !groups.is_empty() => {
+                        write!(f, " with groups {groups:?}")
+                    }
                     _ => Ok(()),
                 }
             }

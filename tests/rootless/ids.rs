@@ -94,6 +94,39 @@ fn groups_of_the_caller_get_in_only_with_his_own_group() {
 }
 
 #[test]
+fn a_user_joins_the_user_namespace_of_another_container_of_his() {
+    needs!(root, probe);
+    let other = bundle(&["sleep", "60"]);
+    call(&other, &["run", "-d", &other.id]).succeeded();
+    let pid = &other.state()["pid"];
+    for joined in [&["user"][..], &["user", "pid"]] {
+        let mut bundle = bundle(&[]);
+        bundle
+            .remove("/linux/uidMappings")
+            .remove("/linux/gidMappings");
+        for namespace in bundle.config["linux"]["namespaces"].as_array_mut().unwrap() {
+            let kind = namespace["type"].as_str().unwrap().to_owned();
+            if joined.contains(&kind.as_str()) {
+                namespace["path"] = json!(format!("/proc/{pid}/ns/{kind}"));
+            }
+        }
+        let report = call(&bundle, &["run", &bundle.id]).succeeded().answer();
+        assert_eq!(report["uid"], 0, "{joined:?}: {report}");
+        for kind in ["user", "pid"] {
+            let of_other = fs::metadata(format!("/proc/{pid}/ns/{kind}"))
+                .unwrap()
+                .ino();
+            let found = report["namespaces"][kind].as_u64().unwrap();
+            assert_eq!(
+                found == of_other,
+                joined.contains(&kind),
+                "{joined:?}: {kind}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_program_joins_a_container_with_ids_that_a_user_was_given() {
     needs!(root, probe, uidmap);
     let bundle = mapped(&["sleep", "60"]);
