@@ -78,7 +78,9 @@ impl Planner<'_> {
     }
 
     /// Whether all files of a new filesystem have the label for mounts. Those of the kernel's own have
-    /// labels by what they are (as runc has it).
+    /// labels by what they are (as runc has it). A mqueue is made with its ipc namespace, before a label
+    /// can be asked for: "same superblock, different security settings" says the kernel. runc then gives
+    /// the label to its directory, and not to the queues; here that keeps the policy's, too.
     pub(super) fn context(&self, kind: &CStr) -> Option<CString> {
         let has_its_own = matches!(kind.to_bytes(), b"proc" | b"sysfs" | b"mqueue");
         self.labels.mounts.clone().filter(|_| !has_its_own)

@@ -8,9 +8,9 @@ use super::{block_io, memory};
 use crate::cgroup::Error;
 use crate::cgroup::directory::Directory;
 use crate::cgroup::settings::{Held, Setting, Shown};
-use crate::cgroup::v2::limits::{bytes_of_size, rdma};
-use crate::spec::limits::{BlockIo, Cpu, HugePages, Limits, Memory, Network};
-use crate::spec::units::{Bytes, Limit, Micros};
+use crate::cgroup::v2::limits::{cpuset, huge_pages, rdma};
+use crate::spec::limits::{BlockIo, Cpu, Limits, Memory, Network};
+use crate::spec::units::{Limit, Micros};
 
 /// What sets `limits`, as far as they are of controllers that are wanted of v1, in the order in which
 /// it has to be written.
@@ -43,7 +43,7 @@ pub(in crate::cgroup) fn settings(
     }
     if wanted("hugetlb") {
         let pages = limits.huge_pages.iter();
-        all.extend(pages.flat_map(|pages| huge_pages(pages, held)));
+        all.extend(pages.flat_map(|pages| huge_pages(pages, held, "limit_in_bytes")));
     }
     if wanted("rdma") {
         all.extend(limits.rdma.iter().map(rdma));
@@ -130,29 +130,6 @@ fn bandwidth(cpu: &Cpu, held: Held<'_>) -> Vec<Setting> {
     all
 }
 
-fn cpuset(cpu: &Cpu) -> impl Iterator<Item = Setting> {
-    let of = |field, file, list: &Option<String>| {
-        let list = list.as_ref()?;
-        Some(Setting::new("cpuset", field, file, list, Shown::List))
-    };
-    let cpus = of("linux.resources.cpu.cpus", "cpuset.cpus", &cpu.cpus);
-    let mems = of("linux.resources.cpu.mems", "cpuset.mems", &cpu.mems);
-    cpus.into_iter().chain(mems)
-}
-
-fn huge_pages(pages: &HugePages, held: Held<'_>) -> impl Iterator<Item = Setting> {
-    let HugePages { page_size, limit } = pages;
-    let Bytes(limit) = *limit;
-    let unit = bytes_of_size(page_size);
-    let set = |file: String| {
-        let field = "linux.resources.hugepageLimits";
-        Setting::new("hugetlb", field, file, limit, Shown::Rounded(unit))
-    };
-    let reserved = format!("hugetlb.{page_size}.rsvd.limit_in_bytes");
-    let reserved = held("hugetlb", &reserved).map(|_| set(reserved));
-    std::iter::once(set(format!("hugetlb.{page_size}.limit_in_bytes"))).chain(reserved)
-}
-
 fn network(network: &Network) -> impl Iterator<Item = Setting> {
     let class = network.class_id.map(|class| {
         let field = "linux.resources.network.classID";
@@ -184,6 +161,7 @@ pub(super) fn inherit_cpuset(above: &Directory, below: &Directory) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::units::Bytes;
 
     /// File and value of each setting, for groups that hold `held`.
     fn lines(limits: &Limits, held: &[(&str, &str)]) -> Vec<String> {

@@ -34,7 +34,7 @@ pub(crate) fn settings(
     }
     if wanted("hugetlb") {
         let pages = limits.huge_pages.iter();
-        all.extend(pages.flat_map(|pages| huge_pages(pages, held)));
+        all.extend(pages.flat_map(|pages| huge_pages(pages, held, "max")));
     }
     if wanted("rdma") {
         all.extend(limits.rdma.iter().map(rdma));
@@ -117,7 +117,8 @@ fn bandwidth(cpu: &Cpu, held: Held<'_>) -> impl Iterator<Item = Setting> {
     order.into_iter().flatten()
 }
 
-fn cpuset(cpu: &Cpu) -> impl Iterator<Item = Setting> {
+/// The same on v1.
+pub(crate) fn cpuset(cpu: &Cpu) -> impl Iterator<Item = Setting> {
     let of = |field, file, list: &Option<String>| {
         let list = list.as_ref()?;
         Some(Setting::new("cpuset", field, file, list, Shown::List))
@@ -128,8 +129,13 @@ fn cpuset(cpu: &Cpu) -> impl Iterator<Item = Setting> {
 }
 
 /// The pages in use, and those that are reserved by a mapping before they are, which a program hears
-/// of as an error instead of a SIGBUS (Linux 5.7). As runc sets both.
-fn huge_pages(pages: &HugePages, held: Held<'_>) -> impl Iterator<Item = Setting> {
+/// of as an error instead of a SIGBUS (Linux 5.7). As runc sets both. `ending` is that of the files'
+/// names: `max`, and on v1 `limit_in_bytes`.
+pub(crate) fn huge_pages(
+    pages: &HugePages,
+    held: Held<'_>,
+    ending: &str,
+) -> impl Iterator<Item = Setting> {
     let HugePages { page_size, limit } = pages;
     let Bytes(limit) = *limit;
     let unit = bytes_of_size(page_size);
@@ -137,13 +143,13 @@ fn huge_pages(pages: &HugePages, held: Held<'_>) -> impl Iterator<Item = Setting
         let field = "linux.resources.hugepageLimits";
         Setting::new("hugetlb", field, file, limit, Shown::Rounded(unit))
     };
-    let reserved = format!("hugetlb.{page_size}.rsvd.max");
+    let reserved = format!("hugetlb.{page_size}.rsvd.{ending}");
     let reserved = held("hugetlb", &reserved).map(|_| set(reserved));
-    std::iter::once(set(format!("hugetlb.{page_size}.max"))).chain(reserved)
+    std::iter::once(set(format!("hugetlb.{page_size}.{ending}"))).chain(reserved)
 }
 
 /// Of `2MB`.
-pub(crate) fn bytes_of_size(size: &str) -> u64 {
+fn bytes_of_size(size: &str) -> u64 {
     crate::cgroup::settings::bytes(size.trim_end_matches('B')).unwrap_or(1)
 }
 
