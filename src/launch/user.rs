@@ -1,15 +1,27 @@
 //! From the runtime's root to the user of the program, in pieces. All of this runs in the child.
 
+use std::os::fd::BorrowedFd;
+
 use nix::errno::Errno;
 
 use super::fault::{Call, Stop};
-use crate::plan::step::OtherGroups;
-use crate::sys::{identity, path};
+use crate::plan::step::{Kind, OtherGroups};
+use crate::sys::{clone, identity, path};
 
 pub(super) fn become_root() -> Result<(), Stop> {
     identity::set_gid(0).map_err(|errno| Stop::at(Call::SetGid, errno))?;
     identity::set_uid(0).map_err(|errno| Stop::at(Call::SetUid, errno))?;
     stay_closed()
+}
+
+/// Goes to namespaces of these kinds. A user namespace comes with other capabilities, which are a change of
+/// the user to the kernel.
+pub(super) fn join(namespaces: BorrowedFd<'_>, kinds: u64) -> Result<(), Stop> {
+    clone::join(namespaces, kinds)?;
+    if kinds & Kind::User.bit() != 0 {
+        stay_closed()?;
+    }
+    Ok(())
 }
 
 /// A process that changes its user is dumpable as fs.suid_dumpable says (proc(5)); we are not, until the
