@@ -13,6 +13,10 @@ use crate::spec::mounts::{Mount as Asked, ShownBy, ShownIds};
 use crate::sys::path::{HERE, Resolve};
 use crate::sys::{self, users};
 
+/// The inode of the first user namespace (`PROC_USER_INIT_INO` in linux/proc_ns.h), whose ids are those that
+/// files have (mount_setattr(2)).
+const HOSTS_USERS: u64 = 0xEFFF_FFFD;
+
 impl Planner<'_> {
     /// A copy of the tree at `path` with the ids that `asked` is to have. The runtime makes it: the kernel
     /// wants the power over the filesystem, which nobody in the container has, and a mount that is not yet
@@ -37,6 +41,12 @@ impl Planner<'_> {
                 joined.as_fd()
             }
         };
+        if let ShownBy::Namespace(by) = &ids.by
+            && sys::path::stat(users).is_ok_and(|about| about.st_ino == HOSTS_USERS)
+        {
+            let by = by.to_string();
+            return Err(Error::MapIdsAsTheHost { target, by });
+        }
         let mapped = sys::mount::map_ids(tree.as_fd(), users, ids.recursive);
         mapped.map_err(|errno| Error::MapIds {
             target,

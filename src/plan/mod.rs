@@ -143,6 +143,10 @@ pub enum Error {
     /// The text is runc's.
     #[error("mount at {target}: id-mapped mounts are not supported for rootless containers")]
     MapIdsUnprivileged { target: String },
+    #[error(
+        "mount at {target}: {by} is the host's own user namespace, which has no other ids to show"
+    )]
+    MapIdsAsTheHost { target: String, by: String },
     #[error("mount at {target}: make a user namespace with its mappings: {}", reason(*.errno))]
     MakeUsers { target: String, errno: Errno },
     #[error("mount at {target}: show {path} with other ids: {}", idmap::reason(*.errno, .kinds))]

@@ -168,6 +168,20 @@ fn a_filesystem_that_takes_no_id_maps_is_named_with_the_mount() {
 }
 
 #[test]
+fn the_ids_of_the_hosts_own_user_namespace_are_refused_by_its_name() {
+    needs!(root, probe, idmap);
+    let mut bundle = Bundle::probe(&["print", "ran"]);
+    let users = json!({ "type": "user", "path": "/proc/self/ns/user" });
+    let source = source(&bundle);
+    bundle
+        .set("/linux/namespaces/-", users)
+        .mount(bind(&source, "/mnt", &["bind", "idmap"]));
+    bundle
+        .run()
+        .failed_with("/proc/self/ns/user is the host's own user namespace");
+}
+
+#[test]
 fn an_id_map_is_for_binds_and_needs_both_kinds_of_ids() {
     needs!(root, probe);
     let both = "id-mapped mounts must have both uid and gid mappings specified";
