@@ -18,7 +18,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
 
 use crate::plan::step::Step;
 use crate::plan::{Gate, Plan};
@@ -37,9 +37,14 @@ pub const GO: u8 = b'g';
 /// What comes with the listener of a seccomp filter.
 const LISTENER: u8 = b'l';
 
+/// Whether users are kept from making these namespaces, and we are one.
+fn is_a_users(namespaces: &str) -> bool {
+    namespaces.contains("user") && !geteuid().is_root()
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("clone a process with new namespaces ({namespaces}): {}", refusal::explain(*.errno, .namespaces.contains("user")))]
+    #[error("clone a process with new namespaces ({namespaces}): {}", refusal::explain(*.errno, is_a_users(.namespaces)))]
     Clone { namespaces: String, errno: Errno },
     #[error("{act}: {}", fault::reason(*.errno))]
     Prepare { act: &'static str, errno: Errno },
@@ -350,7 +355,7 @@ fn describe(plan: &Plan, found: &Fault) -> String {
     };
     // Under AppArmor's restriction a user gets the namespace, and no power in it.
     if plan.birth.id_maps.is_some()
-        && !nix::unistd::geteuid().is_root()
+        && !geteuid().is_root()
         && matches!(errno, Errno::EPERM | Errno::EACCES)
         && let Some(setting) = refusal::restriction()
     {

@@ -4,7 +4,7 @@ use nix::errno::Errno;
 
 use crate::sys::reason;
 
-/// The errno of a clone with new namespaces, in words; `user`: with one of users.
+/// The errno of a clone with new namespaces, in words; `user`: a user's, with one of users.
 pub fn explain(errno: Errno, user: bool) -> String {
     match errno {
         // namespaces(7)

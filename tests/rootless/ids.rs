@@ -159,6 +159,33 @@ fn a_map_of_the_users_own_ids_needs_no_program() {
     assert_eq!((&report["uid"], &report["gid"]), (&json!(0), &json!(0)));
 }
 
+/// The setting is for who has no privileges. That of this test's is refused since its root is not that
+/// of its mounts (clone(2)).
+#[test]
+fn a_setting_for_users_is_not_named_to_root() {
+    needs!(root, probe);
+    let bundle = bundle(&["print", "ran"]);
+    let run = bundle.command(&["run", &bundle.id]);
+    let script = "
+        set -e
+        mount -t tmpfs tmpfs /proc/sys/kernel
+        echo 0 >/proc/sys/kernel/unprivileged_userns_clone
+        mount --rbind / /mnt
+        exec chroot /mnt env --chdir=\"$PWD\" \"$@\"";
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(run.get_program())
+        .args(run.get_args())
+        .current_dir(&bundle.dir);
+    let outcome = bundle.finish(command);
+    assert!(
+        !outcome.stderr.contains("unprivileged_userns_clone"),
+        "{outcome:?}"
+    );
+    outcome.failed_with("clone a process with new namespaces");
+}
+
 #[test]
 fn a_host_that_lets_nobody_make_user_namespaces_is_told_by_its_setting() {
     needs!(root, probe);
