@@ -231,11 +231,13 @@ impl Launched {
         Ok(())
     }
 
-    /// Waits until there is something to hear of the child.
-    fn watch(&self, signals: BorrowedFd<'_>) -> Result<(), Error> {
+    /// Waits until `awaited` has something to tell of the child, and no longer than signals let us.
+    fn watch(&self, awaited: BorrowedFd<'_>) -> Result<(), Error> {
+        let Some(signals) = self.signals.as_ref().map(AsFd::as_fd) else {
+            return Ok(());
+        };
         let fault = prepare("hear of signals");
-        let ours = self.channel.as_fd();
-        while poll::wait(&[ours, signals], None).map_err(&fault)? & 0b01 == 0 {
+        while poll::wait(&[awaited, signals], None).map_err(&fault)? & 0b01 == 0 {
             while let Some(number) = signal::next(signals).map_err(&fault)? {
                 if signal::ends(number) {
                     return Err(Error::Interrupted { number });
@@ -247,9 +249,7 @@ impl Launched {
 
     /// Waits for what the child does next.
     pub fn next(&self) -> Result<Event, Error> {
-        if let Some(signals) = &self.signals {
-            self.watch(signals.as_fd())?;
-        }
+        self.watch(self.channel.as_fd())?;
         let heard = channel::receive_with_fd(self.channel.as_fd())
             .map_err(prepare("hear from the container's process"))?;
         Ok(match heard {
@@ -262,6 +262,7 @@ impl Launched {
     /// Takes the process that the first has handed over to in its place. It is a child of ours, and stays
     /// until we reap it: the number is its own.
     pub fn adopt(&mut self, plan: &Plan) -> Result<(), Error> {
+        self.watch(self.pidfd.as_fd())?;
         let ended = signal::wait(self.pidfd.as_fd(), true).unwrap_or(None);
         let Some(pid) = self.report.successor() else {
             return judge(&self.report.read(), ended, |fault| describe(plan, fault));
