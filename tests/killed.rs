@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod harness;
+#[path = "rootless/user.rs"]
+mod user;
 
 use harness::{Bundle, needs, repetitions};
 use std::env;
 use std::io::Write;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -61,12 +63,23 @@ fn left(bundle: &Bundle) -> Vec<String> {
 
 /// Kills the command `words` at random moments of its life, which `prepare` makes ready for.
 fn kill_at_random(bundle: &Bundle, words: &[&str], prepare: impl Fn(&Bundle)) {
+    kill_of(|_, command| command, bundle, words, prepare);
+}
+
+/// [`kill_at_random`] where `called` says whose the commands are.
+fn kill_of(
+    called: impl Fn(&Bundle, Command) -> Command,
+    bundle: &Bundle,
+    words: &[&str],
+    prepare: impl Fn(&Bundle),
+) {
+    let call = |words: &[&str]| bundle.finish(called(bundle, bundle.command(words)));
     let id = bundle.id.as_str();
     let words = [words, &[id]].concat();
-    let force = || bundle.call(&["delete", "--force", id]).succeeded();
+    let force = || call(&["delete", "--force", id]).succeeded();
     prepare(bundle);
     let begun = Instant::now();
-    bundle.call(&words).succeeded();
+    call(&words).succeeded();
     // The harness looks for the end each millisecond; a busy machine may be slower the next time.
     let whole = begun.elapsed() * 5 / 4;
     force();
@@ -75,7 +88,7 @@ fn kill_at_random(bundle: &Bundle, words: &[&str], prepare: impl Fn(&Bundle)) {
     for _ in 0..repetitions(20, 1000) {
         prepare(bundle);
         let moment = moments.before(whole);
-        let mut command = bundle.command(&words);
+        let mut command = called(bundle, bundle.command(&words));
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         thread::sleep(moment);
@@ -85,7 +98,7 @@ fn kill_at_random(bundle: &Bundle, words: &[&str], prepare: impl Fn(&Bundle)) {
         force();
         let told = format!("{words:?} killed after {moment:?}; seed {}", moments.seed);
         assert_eq!(left(bundle), Vec::<String>::new(), "{told}");
-        let again = bundle.create();
+        let again = call(&["create", id]);
         assert_eq!(again.code, 0, "{told}: {again:?}");
         force();
     }
@@ -145,4 +158,17 @@ fn a_killed_exec_leaves_what_force_removes() {
     let bundle = Bundle::probe(&["sleep", "60"]);
     let words = ["exec", "--detach", "--process", "process.json"];
     kill_at_random(&bundle, &words, prepare_for_exec);
+}
+
+/// It hands over to a process that is born in the container.
+#[test]
+fn a_killed_exec_of_a_user_leaves_what_force_removes() {
+    needs!(root, probe);
+    let bundle = user::bundle(&["sleep", "60"]);
+    let process = r#"{"args": ["/probe", "sleep", "60"], "cwd": "/"}"#;
+    std::fs::write(bundle.dir.join("process.json"), process).unwrap();
+    let words = ["exec", "--detach", "--process", "process.json"];
+    kill_of(user::as_user, &bundle, &words, |bundle| {
+        user::call(bundle, &["run", "--detach", &bundle.id]).succeeded();
+    });
 }
