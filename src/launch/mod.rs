@@ -9,6 +9,7 @@ mod mounts;
 mod outside;
 mod places;
 pub mod refusal;
+mod root;
 mod security;
 mod target;
 mod terminal;
