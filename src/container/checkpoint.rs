@@ -43,6 +43,7 @@ pub fn checkpoint(cx: &Context, id: &Id, options: &CheckpointOptions) -> Result<
         other => return Err(Error::NotSavable(other)),
     }
     let container = spec::parse(&cx.store.config(id)?, &record.bundle)?;
+    criu::check_mounts(&container)?;
     let images = Images::make(&options.images)?;
     if let Some(parent) = &options.parent {
         images.check_parent(parent)?;

@@ -61,6 +61,7 @@ impl Revival {
         let program = criu::find()?;
         let images = Images::open(&given.images)?;
         let container = &draft.container;
+        criu::check_mounts(container)?;
         let mut options = images.options(&given.images, container, LOG);
         options.evasive_devices = true;
         options.rst_sibling = true;

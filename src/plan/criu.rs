@@ -62,6 +62,7 @@ impl Plan {
         Self {
             birth: Birth {
                 namespaces: Kind::Mount.bit(),
+                group_owner: self.birth.group_owner,
                 ..Birth::default()
             },
             steps,

@@ -9,7 +9,7 @@ pub mod host;
 mod idmap;
 mod join;
 mod limits;
-mod mountinfo;
+pub(crate) mod mountinfo;
 mod namespaces;
 mod outside;
 mod process;

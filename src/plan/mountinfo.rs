@@ -10,7 +10,7 @@ pub(super) const PATH: &str = "/proc/self/mountinfo";
 
 /// One mount, by three of its fields.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mount {
+pub(crate) struct Mount {
     pub id: u64,
     pub point: PathBuf,
     /// The filesystem's name: `ext4`.
@@ -19,8 +19,12 @@ pub(super) struct Mount {
 
 /// All mounts, in the order of the kernel: a mount comes after the one that it lies on.
 pub(super) fn read() -> Result<Vec<Mount>, Errno> {
-    let text = std::fs::read(PATH).map_err(errno)?;
-    Ok(text.split(|b| *b == b'\n').filter_map(parse).collect())
+    Ok(parse_all(&std::fs::read(PATH).map_err(errno)?))
+}
+
+/// The same of a text that was read.
+pub(crate) fn parse_all(text: &[u8]) -> Vec<Mount> {
+    text.split(|b| *b == b'\n').filter_map(parse).collect()
 }
 
 fn parse(line: &[u8]) -> Option<Mount> {
@@ -66,6 +70,8 @@ mod tests {
         let mount = parse(line).unwrap();
         assert_eq!((mount.id, mount.kind.as_str()), (36, "ext3"));
         assert_eq!(mount.point, PathBuf::from("/mnt 2"));
+        let alone = b"36 35 98:0 /mnt1 /mnt2 rw,noatime - ext3 /dev/root rw";
+        assert_eq!(parse(alone).unwrap().kind, "ext3");
         assert_eq!(parse(b""), None);
     }
 

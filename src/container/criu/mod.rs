@@ -18,7 +18,7 @@ use crate::launch::fault::reason;
 use crate::sys::exec;
 pub use images::ImageOptions;
 pub(super) use images::Images;
-pub(super) use mounts::{restored_mounts, saved_mounts};
+pub(super) use mounts::{check_mounts, restored_mounts, saved_mounts};
 pub(super) use namespaces::{restore_namespaces, save_namespaces};
 pub(super) use service::{Notice, Service};
 pub(super) use streams::{own_streams, restored_streams, save_streams};
@@ -80,6 +80,10 @@ pub enum Error {
     NotText(PathBuf),
     #[error("linux.namespaces: criu restores no container into a cgroup namespace that is there")]
     CgroupNamespace,
+    #[error("mounts: {0}: it shows files with other ids, and criu would bring it back without")]
+    Idmapped(String),
+    #[error("mounts: {0}: what is there now is not what was mounted; it cannot be saved")]
+    Moved(String),
 }
 
 impl Error {

@@ -63,6 +63,10 @@ pub(crate) fn save_namespaces(
     pid: i32,
     options: &mut Options,
 ) -> Result<Vec<Need>, Error> {
+    // It could not be restored.
+    if joined(Kind::Cgroup, all).is_some() {
+        return Err(Error::CgroupNamespace);
+    }
     let mut needs = Vec::new();
     for (kind, key, version, what) in EXTERNAL {
         if joined(kind, all).is_none() {
