@@ -7,7 +7,7 @@
 mod harness;
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -107,6 +107,8 @@ fn a_saved_container_is_gone_and_goes_on_where_it_was_when_it_is_restored() {
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(count(&bundle), reached, "somebody goes on counting");
 
+    // A program that is begun anew starts from one, and writes its first count at once.
+    fs::remove_file(bundle.rootfs().join("count")).unwrap();
     restored(&bundle, &["--pid-file", "pid"]).succeeded();
     let state = bundle.state();
     assert_eq!(state["status"], "running");
@@ -269,6 +271,100 @@ fn criu() -> String {
         .output()
         .unwrap();
     String::from_utf8(found.stdout).unwrap().trim().to_owned()
+}
+
+/// A CRIU that tells what it was given and is killed.
+fn criu_that_dies(bundle: &Bundle) -> String {
+    let bin = bundle.dir.join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    let seen = bundle.dir.join("seen");
+    let script = format!(
+        "#!/bin/sh\n{{ umask; ls -l /proc/$$/fd; cut -d' ' -f6 /proc/$$/stat; echo $$; }} >{}\nkill -9 $$\n",
+        seen.display()
+    );
+    fs::write(bin.join("criu"), script).unwrap();
+    fs::set_permissions(bin.join("criu"), fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:/usr/bin:/bin", bin.display())
+}
+
+/// With a descriptor that its caller has forgotten to close.
+fn with_a_leak(bundle: &Bundle, args: &[&str], path: &str) -> Outcome {
+    let inner = bundle.command(args);
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "exec 8</dev/full; exec \"$@\"", "sh"])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .current_dir(inner.get_current_dir().unwrap_or(&bundle.dir))
+        .env("PATH", path);
+    bundle.finish(command)
+}
+
+#[test]
+fn criu_has_a_session_of_its_own_and_when_it_dies_the_container_goes_on() {
+    needs!(root, busybox);
+    let bundle = counting();
+    detached(&bundle);
+    let path = criu_that_dies(&bundle);
+    let args = ["checkpoint", "--image-path", "img", &bundle.id];
+    with_a_leak(&bundle, &args, &path).failed_with("criu ended without an answer");
+    let seen = fs::read_to_string(bundle.dir.join("seen")).unwrap();
+    let lines: Vec<&str> = seen.lines().collect();
+    assert_eq!(lines[0], "0077", "{seen}");
+    assert!(!seen.contains("/dev/full"), "{seen}");
+    assert_eq!(lines[lines.len() - 2], lines[lines.len() - 1], "{seen}");
+    assert_eq!(bundle.state()["status"], "running");
+    counts_on(&bundle);
+}
+
+#[test]
+fn criu_that_restores_gets_nothing_that_the_caller_forgot() {
+    needs!(root, busybox);
+    let bundle = counting();
+    let path = criu_that_dies(&bundle);
+    fs::create_dir(bundle.dir.join("img")).unwrap();
+    fs::write(bundle.dir.join("img/descriptors.json"), "[]").unwrap();
+    let args = ["restore", "-d", "--image-path", "img", &bundle.id];
+    with_a_leak(&bundle, &args, &path).failed_with("criu ended without an answer");
+    let seen = fs::read_to_string(bundle.dir.join("seen")).unwrap();
+    assert!(seen.starts_with("0077\n"), "{seen}");
+    assert!(!seen.contains("/dev/full"), "{seen}");
+    is_gone(&bundle);
+}
+
+#[test]
+fn what_would_come_back_otherwise_is_refused_by_name() {
+    needs!(root, busybox);
+    let mut bundle = counting();
+    let path = criu_that_dies(&bundle);
+    let restored = |bundle: &Bundle| {
+        let mut command = restore(bundle, &["-d"]);
+        command.env("PATH", &path);
+        bundle.finish(command)
+    };
+    let img = bundle.dir.join("img");
+    fs::create_dir(&img).unwrap();
+    let list = img.join("descriptors.json");
+    nix::unistd::mkfifo(&list, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    restored(&bundle).failed_with("img/descriptors.json: not what a checkpoint has written");
+    fs::remove_file(&list).unwrap();
+    symlink("/etc/passwd", &list).unwrap();
+    restored(&bundle).failed_with("img/descriptors.json: not what a checkpoint has written");
+
+    let ending = img.join("bulkhead.json");
+    fs::write(&ending, "{\"endsWithRuntime\": true}").unwrap();
+    restored(&bundle).failed_with("restore it without --detach");
+    fs::write(&ending, "[]").unwrap();
+    restored(&bundle).failed_with("img/bulkhead.json: not what a checkpoint has written");
+
+    let volume = bundle.dir.join("volume");
+    fs::create_dir(&volume).unwrap();
+    let ids = json!([{ "containerID": 0, "hostID": 1000, "size": 1 }]);
+    bundle.mount(
+        json!({ "destination": "/volume", "type": "bind", "source": volume,
+        "options": ["bind", "idmap"], "uidMappings": ids, "gidMappings": ids }),
+    );
+    restored(&bundle).failed_with("mounts: /volume: it shows files with other ids");
 }
 
 #[test]

@@ -41,6 +41,7 @@ fn put(program: &Program, name: &str, end: End) {
         late_steps: Vec::new(),
         late_from: 0,
         streams: Vec::new(),
+        ends_with_runtime: false,
     };
     let store = Store::new(program.path("root"));
     store.reserve(&record.id).unwrap().save(&record).unwrap();

@@ -5,9 +5,10 @@
 //! their own limits.
 
 use std::ffi::CString;
-use std::fs::File;
+use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -17,29 +18,61 @@ use super::{Error, Hierarchies};
 use crate::sys::path::{self, HERE, Resolve};
 use crate::sys::{errno, mount};
 
+/// In the state root, where no container's id holds an `@`.
+const LOCK: &str = "@criu.lock";
+
+/// There as well, while CRIU may have taken them: flags that are to be put back, by whoever comes next
+/// if this runtime is killed.
+const OWED: &str = "@criu.flags";
+
 /// The flags as they were. Dropped, it sees to it that they are again.
 #[derive(Debug)]
 pub struct HierarchyFlags {
     mount_point: PathBuf,
     flags: Vec<String>,
+    owed: PathBuf,
     /// Of several at once the second would remember what the first one's CRIU has left.
     _lock: Flock<File>,
 }
 
 impl HierarchyFlags {
-    /// Waits for whoever holds them now. On a host without v2 it is of another hierarchy, and holds none.
-    pub fn remember() -> Result<Self, Error> {
+    /// Waits for whoever holds them now; `root` is the state root, which is there.
+    pub fn remember(root: &Path) -> Result<Self, Error> {
+        let lock = Flock::lock(lock_file(root)?, FlockArg::LockExclusive);
+        Self::under(
+            lock.map_err(|(_, errno)| Error::call("lock", &root.join(LOCK))(errno))?,
+            root,
+        )
+    }
+
+    /// Puts back what a killed runtime owes, unless somebody is about that now.
+    pub fn settle(root: &Path) -> Result<(), Error> {
+        if !root.join(OWED).exists() {
+            return Ok(());
+        }
+        match Flock::lock(lock_file(root)?, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Self::under(lock, root).map(drop),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn under(lock: Flock<File>, root: &Path) -> Result<Self, Error> {
         let hierarchies = Hierarchies::detect()?;
         let v2 = hierarchies.all().find(|h| h.controllers.is_empty());
-        let held = v2.or_else(|| hierarchies.all().next());
-        let mount_point = held.map_or(PathBuf::from("/sys/fs/cgroup"), |h| h.mount_point.clone());
-        let fault = |act| Error::call(act, &mount_point);
-        let file = File::open(&mount_point).map_err(|e| fault("open")(errno(e)))?;
-        let lock = Flock::lock(file, FlockArg::LockExclusive);
-        let lock = lock.map_err(|(_, errno)| fault("lock")(errno))?;
+        let mount_point = v2.map_or(PathBuf::from("/sys/fs/cgroup"), |h| h.mount_point.clone());
+        let owed = root.join(OWED);
+        let flags = match read_owed(&owed) {
+            Some(flags) => flags,
+            None => {
+                let flags = of(&mount_point).unwrap_or_default();
+                write_owed(&owed, &flags).map_err(|e| Error::call("write", &owed)(errno(e)))?;
+                flags
+            }
+        };
         Ok(Self {
-            flags: of(&mount_point).unwrap_or_default(),
             mount_point,
+            flags,
+            owed,
             _lock: lock,
         })
     }
@@ -58,17 +91,44 @@ impl HierarchyFlags {
 
 impl Drop for HierarchyFlags {
     fn drop(&mut self) {
-        if self.flags.is_empty() || of(&self.mount_point).as_ref() == Some(&self.flags) {
-            return;
-        }
-        if let Err(errno) = self.put_back() {
-            let (point, flags) = (self.mount_point.display(), self.flags.join(","));
-            let reason = crate::sys::reason(errno);
-            log::warn!(
-                "{point}: criu has taken its flags, and {flags} cannot be set again: {reason}"
-            );
+        let is_whole = self.flags.is_empty() || of(&self.mount_point).as_ref() == Some(&self.flags);
+        let put_back = if is_whole { Ok(()) } else { self.put_back() };
+        match put_back {
+            Ok(()) => drop(fs::remove_file(&self.owed)),
+            Err(errno) => {
+                let (point, flags) = (self.mount_point.display(), self.flags.join(","));
+                let reason = crate::sys::reason(errno);
+                log::warn!(
+                    "{point}: criu has taken its flags, and {flags} cannot be set again: {reason}"
+                );
+            }
         }
     }
+}
+
+/// Not a directory of the hierarchy, which any user could lock.
+fn lock_file(root: &Path) -> Result<File, Error> {
+    let path = root.join(LOCK);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options
+        .open(&path)
+        .map_err(|e| Error::call("open", &path)(errno(e)))
+}
+
+fn read_owed(path: &Path) -> Option<Vec<String>> {
+    let text = fs::read_to_string(path).ok()?;
+    Some(text.split(',').map(String::from).collect())
+}
+
+/// Nothing is owed where there are no flags.
+fn write_owed(path: &Path, flags: &[String]) -> std::io::Result<()> {
+    if flags.is_empty() {
+        return Ok(());
+    }
+    let new = path.with_extension("new");
+    fs::write(&new, flags.join(","))?;
+    fs::rename(&new, path)
 }
 
 /// The flags of what is mounted at `point`.
@@ -91,7 +151,31 @@ fn flags(table: &str, point: &str) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::flags;
+    use super::*;
+
+    #[test]
+    fn flags_that_a_killed_runtime_owes_are_those_that_are_remembered() {
+        let root = std::env::temp_dir().join(format!("bulkhead-owed-{}", std::process::id()));
+        fs::create_dir(&root).unwrap();
+        let owed = root.join(OWED);
+        write_owed(&owed, &[]).unwrap();
+        assert_eq!(read_owed(&owed), None);
+        write_owed(&owed, &["a".into(), "b".into()]).unwrap();
+        let killed = || {
+            let lock = Flock::lock(lock_file(&root).unwrap(), FlockArg::LockExclusive);
+            HierarchyFlags::under(lock.unwrap(), &root).unwrap()
+        };
+        let mut found = killed();
+        assert_eq!(found.flags, ["a", "b"]);
+        HierarchyFlags::settle(&root).unwrap();
+        assert!(owed.exists(), "somebody is about it");
+
+        // As if they were there again, which is not for a test to bring about.
+        found.flags.clear();
+        drop(found);
+        assert!(!owed.exists());
+        fs::remove_dir_all(&root).unwrap();
+    }
 
     #[test]
     fn flags_are_those_of_the_filesystem_and_not_of_the_mount() {

@@ -18,7 +18,10 @@ pub(super) const COMMAND: Command = Command {
     shielded: false,
     detail: "Has criu bring back the container's processes from the images that checkpoint has\n\
              written, in a bundle like the one that they were of. Without --detach it goes on as run\n\
-             does. criu writes restore.log.",
+             does; one that was of run in the foreground ends with its runtime and cannot be detached, and one\n\
+             that was created lives on when a restore in the foreground is killed. criu writes restore.log.\n\
+             Images have the power of root: users, capabilities, filters and mounts come from them and not\n\
+             from config.json. Restore none that others could write.",
     flags,
     run,
 };

@@ -38,9 +38,9 @@ pub struct CheckpointOptions {
 pub fn checkpoint(cx: &Context, id: &Id, options: &CheckpointOptions) -> Result<(), Error> {
     let slot = cx.store.open(id)?;
     let record = slot.record()?;
-    match status(&record, slot.lock_fd())? {
-        Status::Running | Status::Paused => {}
-        other => return Err(Error::NotSavable(other)),
+    let status = status(&record, slot.lock_fd())?;
+    if !matches!(status, Status::Running | Status::Paused) {
+        return Err(Error::NotSavable(status));
     }
     let container = spec::parse(&cx.store.config(id)?, &record.bundle)?;
     criu::check_mounts(&container)?;
@@ -51,12 +51,15 @@ pub fn checkpoint(cx: &Context, id: &Id, options: &CheckpointOptions) -> Result<
     let status_fd = options.status_fd.filter(|_| options.images.lazy_pages);
     let mut ready = status_fd.map(open_status).transpose()?;
 
-    let flags = options.images.remember_flags()?;
+    let flags = options.images.remember_flags(&cx.store)?;
     let criu = Saver::start()?;
     let request = request(&record, &container, &images, options, &criu);
-    let serve = |request| {
+    let mut serve = |request| {
         criu.service.serve(&request, |notice: Notice| {
             log::debug!("container {id}: criu: {}", notice.word);
+            if matches!(notice.word.as_str(), "pre-dump" | "network-lock") {
+                check_alive(&record)?;
+            }
             if notice.word == "status-ready"
                 && let Some(mut ready) = ready.take()
                 && let Err(e) = ready.write_all(b"\0")
@@ -66,9 +69,15 @@ pub fn checkpoint(cx: &Context, id: &Id, options: &CheckpointOptions) -> Result<
             Ok(())
         })
     };
-    let served = request.and_then(serve);
+    let served = request.and_then(|request| {
+        check_alive(&record)?;
+        serve(request)
+    });
     let words = criu.end();
     drop(flags);
+    if served.is_err() && status == Status::Running {
+        thaw(&record);
+    }
     served.map_err(|e| match e {
         Error::Criu(e) => e.explain("save", &images.log(LOG), Some(words)).into(),
         e => e,
@@ -83,6 +92,21 @@ pub fn checkpoint(cx: &Context, id: &Id, options: &CheckpointOptions) -> Result<
     delete::destroy(slot, &record, kill::group(&record)?.as_deref())
 }
 
+/// CRIU knows the process by its number alone, which may have become another's.
+fn check_alive(record: &Record) -> Result<(), Error> {
+    let alive = kill::process(record)?;
+    alive.map(drop).ok_or(Error::NotSavable(Status::Stopped))
+}
+
+/// A CRIU that was killed has left everything frozen.
+fn thaw(record: &Record) {
+    let group = kill::group(record);
+    let thawed = group.and_then(|group| Ok(group.map_or(Ok(()), |group| group.thaw())?));
+    if let Err(e) = thawed {
+        log::debug!("container {}: {e}", record.id);
+    }
+}
+
 /// CRIU, running.
 struct Saver {
     launched: Launched,
@@ -94,6 +118,8 @@ struct Saver {
 impl Saver {
     fn start() -> Result<Self, Error> {
         let program = criu::find()?;
+        // CRIU gets what is its, and nothing that our caller forgot.
+        exec::close_at_exec_from(3).map_err(call("keep descriptors from criu"))?;
         let (service, theirs) = Service::new()?;
         let act = call("make a file for what criu writes");
         let words = exec::memory_file(c"criu").map_err(&act)?;
@@ -158,6 +184,7 @@ fn request(
         asked.ext_mnt = criu::saved_mounts(container, pid)?;
         let streams = criu::save_streams(&record.streams, images)?;
         asked.external.extend(streams);
+        criu::save_ending(record.ends_with_runtime, images)?;
     }
     Ok(Request {
         kind: if options.pre_dump {

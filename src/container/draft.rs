@@ -171,6 +171,10 @@ impl Draft {
                 Console::None => criu::own_streams(),
                 Console::Here | Console::Socket(_) => Vec::new(),
             },
+            ends_with_runtime: match &self.revival {
+                Some(revival) => revival.ends_with_runtime,
+                None => self.wishes.ending == Ending::WithRuntime,
+            },
             late_from: self.plan.steps.len() - late.len(),
             agent: self.agent().cloned(),
             keeps_keyring: self.wishes.no_new_keyring,

@@ -27,7 +27,7 @@ pub fn restore(cx: &Context, id: &Id, options: &RestoreOptions) -> Result<u8, Er
         false => Ending::WithRuntime,
     };
     let mut draft = Draft::new(cx, id, &options.create, false, ending)?;
-    draft.revival = Some(Revival::new(&draft, options)?);
+    draft.revival = Some(Revival::new(cx, &draft, options)?);
     if options.how.detach {
         // It becomes a child of who reaps for the caller, as a created one does.
         let made = Creation::complete(cx, id, draft)?.commit()?;

@@ -13,10 +13,10 @@ use super::criu::message::{GroupRoot, Kind, Options, Request};
 use super::criu::{self, Images, Notice, Service};
 use super::draft::Draft;
 use super::restore::RestoreOptions;
-use super::{Error, call};
+use super::{Context, Error, call};
 use crate::cgroup::HierarchyFlags;
 use crate::launch;
-use crate::sys::{channel, errno, signal};
+use crate::sys::{channel, errno, exec, signal};
 
 const LOG: &str = "restore.log";
 
@@ -31,6 +31,8 @@ pub(super) struct Revival {
     /// Versions of CRIU, and what for.
     needs: Vec<criu::Need>,
     log: PathBuf,
+    /// As its images say.
+    pub(super) ends_with_runtime: bool,
     /// Where the master of the terminal goes.
     pub(super) console: Option<OwnedFd>,
     images: Images,
@@ -50,19 +52,24 @@ pub(super) struct Restored {
 impl Restored {
     /// Ends it and takes its status; one that is gone is fine.
     pub(super) fn kill(&self) {
-        let _ = signal::send(self.pidfd.as_fd(), libc::SIGKILL);
-        let _ = signal::wait(self.pidfd.as_fd(), true);
+        launch::end_and_reap(&self.pidfd);
     }
 }
 
 impl Revival {
     /// What restoring `draft` takes; nothing is made yet.
-    pub(super) fn new(draft: &Draft, given: &RestoreOptions) -> Result<Self, Error> {
+    pub(super) fn new(cx: &Context, draft: &Draft, given: &RestoreOptions) -> Result<Self, Error> {
         let program = criu::find()?;
+        // CRIU gets what is its, and nothing that our caller forgot.
+        exec::close_at_exec_from(3).map_err(call("keep descriptors from criu"))?;
         let images = Images::open(&given.images)?;
         let container = &draft.container;
         criu::check_mounts(container)?;
         let mut options = images.options(&given.images, container, LOG);
+        let ends_with_runtime = criu::saved_ending(&images)?;
+        if ends_with_runtime && given.how.detach {
+            return Err(criu::Error::EndsWithRuntime.into());
+        }
         options.evasive_devices = true;
         options.rst_sibling = true;
         options.ext_mnt = criu::restored_mounts(&draft.plan)?;
@@ -84,10 +91,11 @@ impl Revival {
             options,
             needs,
             log: images.log(LOG),
+            ends_with_runtime,
             console: None,
             images,
             _namespaces: namespaces,
-            flags: given.images.remember_flags()?,
+            flags: given.images.remember_flags(&cx.store)?,
         })
     }
 

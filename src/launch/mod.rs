@@ -343,7 +343,8 @@ impl Launched {
     }
 }
 
-fn end_and_reap(pidfd: &OwnedFd) {
+/// Ends a child and takes its status; one that is gone is fine.
+pub fn end_and_reap(pidfd: &OwnedFd) {
     let _ = signal::send(pidfd.as_fd(), libc::SIGKILL);
     let _ = signal::wait(pidfd.as_fd(), true);
 }

@@ -8,12 +8,15 @@ use super::step::{Candidates, Gate, Kind, Step, Tree};
 use super::{Birth, Plan};
 use crate::sys::exec::Words;
 
+/// Images hold the memory of processes.
+const UMASK: u32 = 0o077;
+
 impl Plan {
     /// CRIU that saves a container. It outlives a runtime that is killed: it hears of it, and lets the
-    /// container go on. `socket` is where it is spoken to, open over exec; what it writes before it has
+    /// container go on; and a signal for the caller's group of processes does not reach it. `socket` is where it is spoken to, open over exec; what it writes before it has
     /// its log is in `words`.
     pub fn saving(program: CString, socket: BorrowedFd<'_>, words: OwnedFd) -> Self {
-        let mut steps = vec![Step::Standard(words)];
+        let mut steps = vec![Step::NewSession, Step::Standard(words), Step::Umask(UMASK)];
         steps.extend(execute(program, socket));
         Self {
             birth: Birth::default(),
@@ -58,6 +61,7 @@ impl Plan {
                 _ => {}
             }
         }
+        steps.push(Step::Umask(UMASK));
         steps.extend(execute(program, socket));
         Self {
             birth: Birth {

@@ -62,6 +62,9 @@ pub struct Record {
     /// What is behind the standard descriptors of the first process, as CRIU names it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<String>,
+    /// Its first process is to end with the runtime.
+    #[serde(default)]
+    pub ends_with_runtime: bool,
     /// How the container ended, once somebody saw it.
     pub exit: Option<Exit>,
     /// The user who created it.

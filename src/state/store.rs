@@ -178,6 +178,12 @@ impl Store {
         self.open_dir(&root, id)
     }
 
+    /// Its directory, which is made where it is missing.
+    pub fn make(&self) -> Result<&Path, Error> {
+        self.make_root()?;
+        Ok(&self.root)
+    }
+
     fn make_root(&self) -> Result<OwnedFd, Error> {
         match self.open_root() {
             Err(Error::Missing) => {}

@@ -89,6 +89,11 @@ pub fn close_all_but(first: u32, kept: &mut [u32]) -> Result<(), Errno> {
     close_range(from, u32::MAX, 0)
 }
 
+/// Has every descriptor from `first` on closed at exec (Linux 5.11): what comes of a caller without it.
+pub fn close_at_exec_from(first: u32) -> Result<(), Errno> {
+    close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
+}
+
 fn close_range(first: u32, last: u32, flags: u32) -> Result<(), Errno> {
     // SAFETY: takes only numbers; that nobody uses what it closes is the caller's word.
     done(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) })

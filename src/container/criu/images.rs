@@ -10,7 +10,9 @@ use nix::unistd::Pid;
 use super::Error;
 use super::message::{GroupMode, Options};
 use crate::cgroup::HierarchyFlags;
+use crate::container;
 use crate::spec::Container;
+use crate::state::Store;
 use crate::sys::errno;
 
 /// CRIU's level for all but what is for its developers.
@@ -38,12 +40,16 @@ pub struct ImageOptions {
 
 impl ImageOptions {
     /// The flags of the host's v2 hierarchy, where CRIU is to manage groups: it mounts the hierarchy for
-    /// that.
-    pub(crate) fn remember_flags(&self) -> Result<Option<HierarchyFlags>, crate::cgroup::Error> {
-        match self.groups {
-            GroupMode::Ignore => Ok(None),
-            _ => HierarchyFlags::remember().map(Some),
-        }
+    /// that. What an earlier runtime owes is put back in any case.
+    pub(crate) fn remember_flags(
+        &self,
+        store: &Store,
+    ) -> Result<Option<HierarchyFlags>, container::Error> {
+        let root = store.make()?;
+        Ok(match self.groups {
+            GroupMode::Ignore => HierarchyFlags::settle(root).map(|()| None)?,
+            _ => Some(HierarchyFlags::remember(root)?),
+        })
     }
 }
 

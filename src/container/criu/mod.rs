@@ -1,6 +1,8 @@
 //! CRIU, the program that saves a container's processes to images and brings them back (criu(8)).
 
+mod ending;
 mod images;
+mod kept;
 mod log;
 pub(super) mod message;
 mod mounts;
@@ -16,6 +18,7 @@ use nix::errno::Errno;
 
 use crate::launch::fault::reason;
 use crate::sys::exec;
+pub(super) use ending::{save_ending, saved_ending};
 pub use images::ImageOptions;
 pub(super) use images::Images;
 pub(super) use mounts::{check_mounts, restored_mounts, saved_mounts};
@@ -71,11 +74,12 @@ pub enum Error {
     Parent { path: PathBuf, errno: Errno },
     #[error("invalid --status-fd argument {0}: not open for writing")]
     StatusFd(i32),
-    #[error("{path}: not what a checkpoint has written: {cause}")]
-    Streams {
-        path: PathBuf,
-        cause: serde_json::Error,
-    },
+    #[error("{path}: not what a checkpoint has written")]
+    Alien { path: PathBuf },
+    #[error(
+        "the container ends with its runtime, as it was of run in the foreground: restore it without --detach"
+    )]
+    EndsWithRuntime,
     #[error("{0}: criu takes no path that is not UTF-8")]
     NotText(PathBuf),
     #[error("linux.namespaces: criu restores no container into a cgroup namespace that is there")]

@@ -1,13 +1,14 @@
 //! The conversation with one CRIU (`criu swrk`): one request, what it tells meanwhile, its answer.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use prost::Message;
 
 use super::Error;
 use super::message::{Answer, Features, Kind, Request};
-use crate::sys::channel;
+use crate::sys::{channel, poll};
 
 /// Our end of the socket.
 #[derive(Debug)]
@@ -25,6 +26,9 @@ pub(crate) struct Notice {
     /// The master of a terminal.
     pub(crate) fd: Option<OwnedFd>,
 }
+
+/// How long CRIU may take to undo what it has begun.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest message of CRIU's.
 const LONGEST: usize = 64 * 1024;
@@ -86,16 +90,36 @@ impl Service {
                 return Ok(());
             }
             let notify = answer.notify.ok_or(Error::Nonsense)?;
-            hear(Notice {
+            let heard = hear(Notice {
                 word: notify.script.unwrap_or_default(),
                 pid: notify.pid.unwrap_or(0),
                 fd,
-            })?;
-            self.send(&Request {
-                kind: Kind::Notify.into(),
-                notify_success: Some(true),
-                ..Request::default()
-            })?;
+            });
+            let answered = self.answer(heard.is_ok());
+            if heard.is_err() {
+                self.see_undone();
+            }
+            heard?;
+            answered?;
+        }
+    }
+
+    fn answer(&self, goes_on: bool) -> Result<(), Error> {
+        self.send(&Request {
+            kind: Kind::Notify.into(),
+            notify_success: Some(goes_on),
+            ..Request::default()
+        })
+    }
+
+    /// Waits for what CRIU says when it has ended the processes that it had made: nobody else knows
+    /// them all.
+    fn see_undone(&self) {
+        while let Ok(1..) = poll::wait(&[self.socket.as_fd()], Some(PATIENCE)) {
+            match self.receive() {
+                Ok((answer, _)) if answer.kind() == Kind::Notify => drop(self.answer(false)),
+                _ => return,
+            }
         }
     }
 

@@ -6,9 +6,11 @@
 
 use std::fs;
 
+use nix::errno::Errno;
+
 use super::message::Inherited;
-use super::{Error, Images};
-use crate::sys::{errno, path, terminal};
+use super::{Error, Images, kept};
+use crate::sys::{path, terminal};
 
 /// runc's name.
 const FILE: &str = "descriptors.json";
@@ -48,11 +50,7 @@ fn name(number: u8) -> Option<String> {
 pub(crate) fn save_streams(names: &[String], images: &Images) -> Result<Vec<String>, Error> {
     let path = images.file(FILE);
     let text = serde_json::to_vec(names).expect("a list of strings");
-    fs::write(&path, text).map_err(|e| Error::Image {
-        act: "write",
-        errno: errno(&e),
-        path,
-    })?;
+    kept::write(&path, &text)?;
     let outside = names.iter().filter(|name| name.starts_with(OTHER));
     Ok(outside.cloned().collect())
 }
@@ -60,13 +58,13 @@ pub(crate) fn save_streams(names: &[String], images: &Images) -> Result<Vec<Stri
 /// Which of our own standard descriptors take the places of those that were saved.
 pub(crate) fn restored_streams(images: &Images) -> Result<Vec<Inherited>, Error> {
     let path = images.file(FILE);
-    let text = fs::read(&path).map_err(|e| Error::Image {
-        act: "read",
-        errno: errno(&e),
-        path: path.clone(),
-    })?;
-    let names: Vec<String> =
-        serde_json::from_slice(&text).map_err(|cause| Error::Streams { path, cause })?;
+    let Some(text) = kept::read(&path)? else {
+        let (act, errno) = ("read", Errno::ENOENT);
+        return Err(Error::Image { act, path, errno });
+    };
+    // What it is instead may be anybody's, and is not quoted.
+    let names: Result<Vec<String>, _> = serde_json::from_slice(&text);
+    let names = names.map_err(|_| Error::Alien { path })?;
     let mut inherited: Vec<Inherited> = Vec::new();
     for (fd, name) in (0..3).zip(names) {
         let is_outside = name.starts_with(PIPE) || name.starts_with(OTHER);

@@ -69,6 +69,7 @@ fn record(name: &str) -> Record {
         late_steps: Vec::new(),
         late_from: 0,
         streams: Vec::new(),
+        ends_with_runtime: false,
     }
 }
 
