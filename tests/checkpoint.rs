@@ -335,9 +335,9 @@ fn criu_that_restores_gets_nothing_that_the_caller_forgot() {
 }
 
 #[test]
-fn what_would_come_back_otherwise_is_refused_by_name() {
+fn what_is_beside_the_images_is_not_trusted() {
     needs!(root, busybox);
-    let mut bundle = counting();
+    let bundle = counting();
     let path = criu_that_dies(&bundle);
     let restored = |bundle: &Bundle| {
         let mut command = restore(bundle, &["-d"]);
@@ -358,7 +358,14 @@ fn what_would_come_back_otherwise_is_refused_by_name() {
     restored(&bundle).failed_with("restore it without --detach");
     fs::write(&ending, "[]").unwrap();
     restored(&bundle).failed_with("img/bulkhead.json: not what a checkpoint has written");
+}
 
+#[test]
+fn a_mount_with_other_ids_is_refused_by_name() {
+    needs!(root, busybox, idmap);
+    let mut bundle = counting();
+    let path = criu_that_dies(&bundle);
+    fs::create_dir(bundle.dir.join("img")).unwrap();
     let volume = bundle.dir.join("volume");
     fs::create_dir(&volume).unwrap();
     let ids = json!([{ "containerID": 0, "hostID": 1000, "size": 1 }]);
@@ -366,7 +373,10 @@ fn what_would_come_back_otherwise_is_refused_by_name() {
         json!({ "destination": "/volume", "type": "bind", "source": volume,
         "options": ["bind", "idmap"], "uidMappings": ids, "gidMappings": ids }),
     );
-    restored(&bundle).failed_with("mounts: /volume: it shows files with other ids");
+    let mut command = restore(&bundle, &["-d"]);
+    command.env("PATH", &path);
+    let refused = bundle.finish(command);
+    refused.failed_with("mounts: /volume: it shows files with other ids");
 }
 
 #[test]
