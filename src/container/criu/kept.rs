@@ -83,7 +83,7 @@ mod tests {
         fs::write(&target, "precious").unwrap();
         symlink(&target, &link).unwrap();
         symlink(&target, dir.join("link.new")).unwrap();
-        fs::write(&long, vec![b' '; (LONGEST + 1) as usize]).unwrap();
+        fs::write(&long, " ".repeat(usize::try_from(LONGEST + 1).unwrap())).unwrap();
         for path in [&pipe, &link, &long, &dir] {
             let read = read(path);
             assert!(matches!(read, Err(Error::Alien { .. })), "{path:?}");
