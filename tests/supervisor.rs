@@ -139,16 +139,22 @@ fn call(bundle: &Bundle, manager: &Path, args: &[&str]) -> harness::Outcome {
     bundle.finish(command)
 }
 
-/// The manager hears of readiness and of whom to watch, and takes no other order.
+/// Creates and starts the container: its manager hears of readiness and of whom to watch, and takes no
+/// other order.
+#[track_caller]
+fn starts_and_is_heard_once(bundle: &Bundle, path: &Path) {
+    let manager = manager(path);
+    call(bundle, path, &["create", &bundle.id]).succeeded();
+    call(bundle, path, &["start", &bundle.id]).succeeded();
+    let pid = format!("MAINPID={}", bundle.state()["pid"]);
+    assert_eq!(manager.join().unwrap(), ["READY=1", &pid, "BARRIER=1"]);
+}
+
 #[test]
 fn start_waits_until_the_container_is_ready() {
     needs!(root, probe);
     let (bundle, path) = telling(&["MAINPID=1", "READY=1", "STATUS=well"]);
-    let manager = manager(&path);
-    call(&bundle, &path, &["create", &bundle.id]).succeeded();
-    call(&bundle, &path, &["start", &bundle.id]).succeeded();
-    let pid = format!("MAINPID={}", bundle.state()["pid"]);
-    assert_eq!(manager.join().unwrap(), ["READY=1", &pid, "BARRIER=1"]);
+    starts_and_is_heard_once(&bundle, &path);
 }
 
 #[test]
@@ -157,11 +163,7 @@ fn a_container_that_says_so_again_and_again_is_heard_once() {
     let (mut bundle, path) = telling(&[]);
     let ready: Vec<&str> = ["notify", "READY=1", "+"].repeat(30);
     bundle.args(&[&["/probe"], &ready[..], &["sleep", "60"]].concat());
-    let manager = manager(&path);
-    call(&bundle, &path, &["create", &bundle.id]).succeeded();
-    call(&bundle, &path, &["start", &bundle.id]).succeeded();
-    let pid = format!("MAINPID={}", bundle.state()["pid"]);
-    assert_eq!(manager.join().unwrap(), ["READY=1", &pid, "BARRIER=1"]);
+    starts_and_is_heard_once(&bundle, &path);
 }
 
 /// A root that may mount can write where the socket is.
