@@ -17,15 +17,18 @@
 //! 5  container/  create, start, kill, delete …: one file per verb
 //! 3  launch/     clone, run a plan, hear from the child
 //! 2  plan/       Container to Plan          cgroup/  v2, v1, hybrid, systemd
-//!    state/      records, locks
-//! 1  spec/       config.json to Container
-//! 0  sys/        system calls: the home of `unsafe`
+//!    image/      pull, store, unpack        state/   records, locks
+//! 1  spec/       config.json to Container   aws/     credentials, SigV4
+//! 0  sys/        system calls: the home of `unsafe`   net/  names, TLS, HTTP
 //! ```
 
+pub mod aws;
 pub mod cgroup;
 pub mod cli;
 pub mod container;
+pub mod image;
 pub mod launch;
+pub mod net;
 pub mod plan;
 pub mod spec;
 pub mod state;

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 /// The table of `src/lib.rs`. Modules on one line are neighbours and do not see each other.
 const LAYERS: &[&[&str]] = &[
-    &["sys"],
-    &["spec"],
-    &["plan", "cgroup", "state"],
+    &["sys", "net"],
+    &["spec", "aws"],
+    &["plan", "cgroup", "state", "image"],
     &["launch"],
     &[],
     &["container"],

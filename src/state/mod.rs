@@ -17,17 +17,16 @@ mod root;
 mod slot;
 mod store;
 mod sweep;
-pub mod time;
 
 use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+pub use crate::sys::time::Time;
 pub use record::{End, Exit, Identity, LaterHooks, Phase, Record};
 pub use root::{default_root, in_user_namespace};
 pub use slot::Slot;
 pub use store::{Listed, Store};
-pub use time::Time;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::time::Time;
 use crate::spec::Id;
 use crate::spec::container::Hook;
 use crate::spec::intel_rdt::RdtGroups;
 use crate::spec::seccomp::Agent;
 use crate::spec::unit::Unit;
 use crate::sys::process;
+use crate::sys::time::Time;
 
 /// The layout of [`Record`] that this program writes and reads.
 pub const VERSION: u32 = 1;

@@ -24,6 +24,7 @@ pub mod schedule;
 pub mod seccomp;
 pub mod signal;
 pub mod terminal;
+pub mod time;
 pub mod users;
 
 use std::borrow::Borrow;

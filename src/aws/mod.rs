@@ -1,0 +1,1 @@
+//! AWS: who we are there, and how a request says so.

@@ -1,0 +1,5 @@
+//! The network: names, TLS, and HTTP with blocking calls.
+//!
+//! Nothing here is called in a process that clones a container: what needs the network runs apart
+//! ([`crate::sys::apart`]). Names are looked up by our own resolver, since a static glibc program that
+//! calls getaddrinfo loads the libraries of whatever glibc the host has (nsswitch.conf(5)).
