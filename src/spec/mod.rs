@@ -4,6 +4,7 @@
 //! leaves this module cannot be wrong.
 
 pub mod container;
+pub mod defaults;
 mod document;
 mod error;
 mod hooks;

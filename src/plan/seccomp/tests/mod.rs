@@ -2,6 +2,7 @@
 
 mod conditions;
 mod containers;
+mod defaults;
 mod differential;
 
 mod machine;
