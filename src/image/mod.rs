@@ -5,5 +5,13 @@
 //! ```
 
 pub mod digest;
+pub mod documents;
+pub mod name;
+pub mod platform;
+pub mod reference;
+pub mod source;
 
 pub use digest::{Digest, Hasher};
+pub use name::Name;
+pub use platform::Platform;
+pub use reference::Reference;
