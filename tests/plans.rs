@@ -31,6 +31,7 @@ fn host(groups: Groups) -> Host {
         has_apparmor: false,
         has_selinux: false,
         in_user_namespace: false,
+        appends_layers: true,
         has_kcore: true,
         groups,
         unit: None,
@@ -107,6 +108,10 @@ fn text_of(name: &str, host: &Host, wishes: &Wishes) -> String {
     let bundle = tempfile::tempdir().unwrap();
     let dir = bundle.path().canonicalize().unwrap();
     fs::create_dir(dir.join("rootfs")).unwrap();
+    if name == "overlay" {
+        let layers = r#"{"layers":["/l/1","/l/2","/l/3"],"upper":"upper","work":"work"}"#;
+        fs::write(dir.join("overlay.json"), layers).unwrap();
+    }
     let container = spec::parse(document.to_string().as_bytes(), &dir).unwrap();
     let plan = plan(&container, host, wishes).unwrap();
 
@@ -207,6 +212,11 @@ fn a_root_that_is_moved_and_descriptors_that_are_kept() {
         ..wishes()
     };
     check_on("no-pivot", &host(unified()), &wishes);
+}
+
+#[test]
+fn a_root_stacked_of_layers() {
+    check("overlay");
 }
 
 #[test]

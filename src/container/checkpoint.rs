@@ -43,6 +43,11 @@ pub fn checkpoint(cx: &Context, id: &Id, options: &CheckpointOptions) -> Result<
         return Err(Error::NotSavable(status));
     }
     let container = spec::parse(&cx.store.config(id)?, &record.bundle)?;
+    if container.root.overlay.is_some() {
+        return Err(Error::Unsupported(
+            "a checkpoint of a root stacked of layers",
+        ));
+    }
     criu::check_mounts(&container)?;
     let images = Images::make(&options.images)?;
     if let Some(parent) = &options.parent {

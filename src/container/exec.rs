@@ -89,6 +89,10 @@ impl Guest {
         let record = cx.store.load(id)?;
         let (init, status) = living(cx, &record, options.ignore_paused)?;
         let mut container = spec::parse(&cx.store.config(id)?, &record.bundle)?;
+        if container.root.overlay.is_some() {
+            // It is mounted in the container alone, where the plan looks for the user's home.
+            container.root.path = format!("/proc/{}/root", record.pid.unwrap_or(0)).into();
+        }
         let process = spec::parse_process(&options.process, &container)?;
         let socket = options.console_socket.as_deref();
         let console = Console::choose(Some(&process), options.detach, socket)?;

@@ -27,6 +27,9 @@ pub fn restore(cx: &Context, id: &Id, options: &RestoreOptions) -> Result<u8, Er
         false => Ending::WithRuntime,
     };
     let mut draft = Draft::new(cx, id, &options.create, false, ending)?;
+    if draft.container.root.overlay.is_some() {
+        return Err(Error::Unsupported("to restore a root stacked of layers"));
+    }
     draft.revival = Some(Revival::new(cx, &draft, options)?);
     if options.how.detach {
         // It becomes a child of who reaps for the caller, as a created one does.

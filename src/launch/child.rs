@@ -127,6 +127,7 @@ impl<'a> Child<'a> {
             Step::Propagate(flags) => mount::set_propagation(c"/", *flags)?,
             Step::PrivateParent(path) => mount::set_propagation(path, libc::MS_PRIVATE)?,
             Step::AttachRoot { tree, at } => self.attach_root(tree, at)?,
+            Step::AttachOverlay(overlay) => self.attach_overlay(overlay)?,
             Step::Mount(mount) => self.mount(mount)?,
             Step::Remount(remount) => self.remount(remount)?,
             Step::Node(node) => self.make_node(node)?,

@@ -126,9 +126,10 @@ pub fn words(step: &Step, fault: &Fault) -> String {
     let note = String::from_utf8_lossy(&fault.note);
     match (step, call) {
         (Step::FindProgram(program), _) => find(program, call, cause),
-        (Step::Mount(_) | Step::Remount(_), Call::SetOption | Call::CreateFilesystem)
-            if !note.is_empty() =>
-        {
+        (
+            Step::Mount(_) | Step::Remount(_) | Step::AttachOverlay(_),
+            Call::SetOption | Call::CreateFilesystem,
+        ) if !note.is_empty() => {
             let note = note.trim_end();
             // The kernel marks an error with "e ", and mostly names the filesystem.
             format!("{step}: {}", note.strip_prefix("e ").unwrap_or(note))
@@ -142,6 +143,12 @@ pub fn words(step: &Step, fault: &Fault) -> String {
             }
             _ => format!("{mount}: {}", reason(cause)),
         },
+        (Step::AttachOverlay(_), Call::OpenSource) => {
+            format!("{step}: open {note}: {}", reason(cause))
+        }
+        (Step::AttachOverlay(_), Call::OpenFilesystem) if cause == Errno::ENODEV => {
+            format!("{step}: the kernel has no filesystem overlay")
+        }
         (Step::Profile(_), Call::Itself) if cause == Errno::ENOENT => {
             format!("process.apparmorProfile: {step}: no such profile is loaded")
         }

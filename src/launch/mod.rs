@@ -7,6 +7,7 @@ pub mod hook;
 mod id_maps;
 mod mounts;
 mod outside;
+mod overlay;
 mod places;
 pub mod refusal;
 mod root;

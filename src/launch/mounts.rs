@@ -172,7 +172,7 @@ impl Child<'_> {
             set_options(&fs, options)?;
             mount::create(fs.as_fd()).at(Call::CreateFilesystem)
         })();
-        self.note_complaint(&fs, made)?;
+        made.inspect_err(|_| self.note_complaint(&fs))?;
         mount::fsmount(fs.as_fd(), step.attributes.set).at(Call::MountFilesystem)
     }
 
@@ -188,12 +188,9 @@ impl Child<'_> {
     }
 
     /// Keeps the kernel's own words about a filesystem that it does not take.
-    fn note_complaint(&mut self, fs: &OwnedFd, made: Result<(), Stop>) -> Result<(), Stop> {
-        if made.is_err() {
-            let note = &mut self.found.note;
-            self.found.note_length = mount::complaint(fs.as_fd(), note).unwrap_or(0);
-        }
-        made
+    pub(super) fn note_complaint(&mut self, fs: &OwnedFd) {
+        let note = &mut self.found.note;
+        self.found.note_length = mount::complaint(fs.as_fd(), note).unwrap_or(0);
     }
 
     /// Changes the mount at the target, and its filesystem where options say so.
@@ -203,7 +200,7 @@ impl Child<'_> {
             let fs = mount::fspick(target.as_fd()).at(Call::OpenFilesystem)?;
             let changed = set_options(&fs, &step.options)
                 .and_then(|()| mount::reconfigure(fs.as_fd()).at(Call::CreateFilesystem));
-            self.note_complaint(&fs, changed)?;
+            changed.inspect_err(|_| self.note_complaint(&fs))?;
         }
         for (attributes, recursive) in [(step.attributes, false), (step.recursive, true)] {
             let (set, clear) = (attributes.set, attributes.clear);

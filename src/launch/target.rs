@@ -37,18 +37,18 @@ pub(super) fn open_or_make(
 
 /// Opens the directory `dir` under `root`, making it where it is missing.
 pub(super) fn open_dir(root: BorrowedFd<'_>, dir: &[u8]) -> Result<OwnedFd, Stop> {
-    let mut path = Path::new(if dir.is_empty() { b"." } else { dir })?;
+    let mut path = Text::new(if dir.is_empty() { b"." } else { dir })?;
     open_or_make(root, path.as_c_str()?, Want::Dir, Resolve::InRoot)
 }
 
-/// A path on the stack, NUL at its end.
-struct Path {
+/// A path or a line of options on the stack, NUL at its end.
+pub(super) struct Text {
     bytes: [u8; libc::PATH_MAX as usize],
     length: usize,
 }
 
-impl Path {
-    fn new(text: &[u8]) -> Result<Self, Errno> {
+impl Text {
+    pub(super) fn new(text: &[u8]) -> Result<Self, Errno> {
         let mut path = Self {
             bytes: [0; libc::PATH_MAX as usize],
             length: 0,
@@ -57,7 +57,7 @@ impl Path {
         Ok(path)
     }
 
-    fn push(&mut self, text: &[u8]) -> Result<(), Errno> {
+    pub(super) fn push(&mut self, text: &[u8]) -> Result<(), Errno> {
         let end = self.length + text.len();
         // One byte stays for the NUL.
         let room = self
@@ -73,11 +73,18 @@ impl Path {
         }
     }
 
+    pub(super) fn push_number(&mut self, number: u32) -> Result<(), Errno> {
+        if number > 9 {
+            self.push_number(number / 10)?;
+        }
+        self.push(&b"0123456789"[(number % 10) as usize..][..1])
+    }
+
     fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 
-    fn as_c_str(&mut self) -> Result<&CStr, Errno> {
+    pub(super) fn as_c_str(&mut self) -> Result<&CStr, Errno> {
         self.bytes[self.length] = 0;
         CStr::from_bytes_until_nul(&self.bytes).map_err(|_| Errno::EINVAL)
     }
@@ -86,7 +93,7 @@ impl Path {
 /// Opens one prefix of a path; the empty one is the root.
 fn open_prefix(root: BorrowedFd<'_>, prefix: &[u8], resolve: Resolve) -> Result<OwnedFd, Errno> {
     let prefix = if prefix.is_empty() { b"." } else { prefix };
-    path::open(root, Path::new(prefix)?.as_c_str()?, libc::O_PATH, resolve)
+    path::open(root, Text::new(prefix)?.as_c_str()?, libc::O_PATH, resolve)
 }
 
 /// The slow way: makes one missing component after the other. A link whose end is missing is
@@ -98,7 +105,7 @@ fn make(
     resolve: Resolve,
 ) -> Result<OwnedFd, Stop> {
     let stop = |errno| Stop::at(Call::MakeTarget, errno);
-    let mut whole = Path::new(target.to_bytes()).map_err(stop)?;
+    let mut whole = Text::new(target.to_bytes()).map_err(stop)?;
     let mut links = 0;
     let mut done = 0; // everything before this offset of `whole` exists
     while done < whole.length {
@@ -138,7 +145,7 @@ fn component(path: &[u8], from: usize) -> (usize, usize) {
 }
 
 fn make_one(parent: BorrowedFd<'_>, name: &[u8], want: Want) -> Result<(), Errno> {
-    let mut name = Path::new(name)?;
+    let mut name = Text::new(name)?;
     let name = name.as_c_str()?;
     match want {
         Want::Dir => path::make_dir(parent, name, 0o755),
@@ -149,20 +156,20 @@ fn make_one(parent: BorrowedFd<'_>, name: &[u8], want: Want) -> Result<(), Errno
 /// The path with the link at `start..end`, found in `parent`, replaced by what it says.
 fn follow(
     parent: BorrowedFd<'_>,
-    whole: &Path,
+    whole: &Text,
     done: usize,
     start: usize,
     end: usize,
-) -> Result<Path, Errno> {
+) -> Result<Text, Errno> {
     let mut text = [0; libc::PATH_MAX as usize];
-    let mut name = Path::new(&whole.as_bytes()[start..end])?;
+    let mut name = Text::new(&whole.as_bytes()[start..end])?;
     let length = match path::read_link(parent, name.as_c_str()?, &mut text) {
         // Not a link: somebody has made it meanwhile. The caller looks again.
-        Err(Errno::EINVAL) => return Path::new(whole.as_bytes()),
+        Err(Errno::EINVAL) => return Text::new(whole.as_bytes()),
         length => length?,
     };
     let link = &text[..length];
-    let mut path = Path::new(if link.starts_with(b"/") {
+    let mut path = Text::new(if link.starts_with(b"/") {
         b""
     } else {
         &whole.as_bytes()[..done]

@@ -21,6 +21,8 @@ pub struct Host {
     pub has_selinux: bool,
     /// The runtime itself is in a user namespace: the kernel lets no root of one make devices.
     pub in_user_namespace: bool,
+    /// Overlay takes layers one by one (`lowerdir+`, Linux 6.7); before, all in one string of a page.
+    pub appends_layers: bool,
     /// Whether there is a /proc/kcore for /dev/core to name.
     pub has_kcore: bool,
     pub groups: Groups,

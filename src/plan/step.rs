@@ -55,6 +55,8 @@ pub enum Step {
         tree: Tree,
         at: CString,
     },
+    /// In the place of AttachRoot: the root is stacked here and now.
+    AttachOverlay(Overlay),
     Mount(Mount),
     Node(Node),
     /// The text of the link, and where it lies.
@@ -323,6 +325,21 @@ pub struct Tree {
     pub opened: Option<OwnedFd>,
     /// What it shows other ids by, in words.
     pub ids: Option<String>,
+}
+
+/// Directories of the host that are stacked to one. The child opens them itself: a layer has to be on a
+/// mount of the namespace that it is stacked in (`clone_private_mount` in the kernel's fs/namespace.c).
+#[derive(Debug)]
+pub struct Overlay {
+    /// Top first, as the kernel takes them.
+    pub layers: Vec<CString>,
+    /// The upper directory and the kernel's workshop beside it; `None`: nothing can be written.
+    pub changes: Option<(CString, CString)>,
+    pub userxattr: bool,
+    /// Where it is attached.
+    pub at: CString,
+    /// The kernel takes one layer after the other ([`super::Host::appends_layers`]).
+    pub appends: bool,
 }
 
 #[derive(Debug)]

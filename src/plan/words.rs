@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::fmt::{self, Display};
 
-use super::step::{Gate, Mount, Node, OtherGroups, Remount, Source, Step, kinds};
+use super::step::{Gate, Mount, Node, OtherGroups, Overlay, Remount, Source, Step, kinds};
 use crate::spec::container::NodeKind;
 use crate::spec::mounts::{Attributes, FsOption};
 use crate::spec::scheduling::{IoPriority, MemoryPolicy, Scheduler};
@@ -73,6 +73,7 @@ impl Display for Step {
                     show(&tree.path)
                 )
             }
+            Self::AttachOverlay(overlay) => overlay.fmt(f),
             Self::Mount(mount) => mount.fmt(f),
             Self::Remount(remount) => remount.fmt(f),
             Self::Node(node) => node.fmt(f),
@@ -263,6 +264,23 @@ fn propagation(flags: u64) -> &'static str {
         (true, libc::MS_UNBINDABLE) => "runbindable",
         (false, _) => "private",
         (true, _) => "rprivate",
+    }
+}
+
+impl Display for Overlay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let layers = match self.layers.len() {
+            1 => "1 layer".to_string(),
+            count => format!("{count} layers"),
+        };
+        let kind = match self.changes {
+            Some(_) => "an overlay",
+            None => "a read-only overlay",
+        };
+        write!(
+            f,
+            "attach {kind} of {layers} as the root filesystem and enter it"
+        )
     }
 }
 

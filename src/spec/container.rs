@@ -9,6 +9,7 @@ use super::intel_rdt::IntelRdt;
 use super::limits::{GroupPath, Limits};
 use super::mounts::{Mount, Propagation};
 use super::net_devices::NetDevice;
+use super::overlay::Overlay;
 use super::scheduling::{Affinity, IoPriority, MemoryPolicy, Scheduler};
 use super::seccomp::Profile;
 use super::units::{AbsPath, InRoot};
@@ -51,6 +52,8 @@ pub struct Container {
 pub struct Root {
     /// Absolute: a relative `root.path` is taken from the bundle. Links in it are resolved.
     pub path: PathBuf,
+    /// What is mounted at the path, in the container alone; `None`: it is the directory itself.
+    pub overlay: Option<Overlay>,
     pub readonly: bool,
     /// `linux.rootfsPropagation`; `None`: the host's mounts reach in, none reach out (rslave).
     pub propagation: Option<Propagation>,

@@ -18,6 +18,7 @@ mod namespaces;
 pub mod net_devices;
 pub mod numbers;
 pub mod options;
+pub mod overlay;
 mod process;
 mod resources;
 pub mod scheduling;
@@ -273,6 +274,7 @@ fn convert_root(
     let linux = At::Top.key("linux");
     Ok(Root {
         path,
+        overlay: overlay::load(bundle)?,
         readonly: root.readonly().unwrap_or(false),
         propagation: kernel::convert_propagation(propagation, linux.key("rootfsPropagation"))?,
     })

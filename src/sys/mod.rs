@@ -45,6 +45,18 @@ pub fn reason(errno: Errno) -> String {
     }
 }
 
+/// Major and minor number of the kernel.
+pub fn linux_version() -> Option<(u32, u32)> {
+    let name = nix::sys::utsname::uname().ok()?;
+    version_of(name.release().to_str()?)
+}
+
+/// `6.1.0-18-amd64` is (6, 1).
+fn version_of(release: &str) -> Option<(u32, u32)> {
+    let mut parts = release.split(|c: char| !c.is_ascii_digit());
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
 /// What the kernel said; EIO where it was not the kernel that failed.
 pub fn errno(error: impl Borrow<io::Error>) -> Errno {
     Errno::from_raw(error.borrow().raw_os_error().unwrap_or(libc::EIO))
@@ -58,4 +70,23 @@ fn checked(value: libc::c_long) -> Result<usize, Errno> {
 /// [`checked`], for calls that answer nothing. May run in the child.
 fn done(value: libc::c_long) -> Result<(), Errno> {
     checked(value).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_is_compared_by_its_first_two_numbers() {
+        for (release, version) in [
+            ("5.12.0", Some((5, 12))),
+            ("6.1.0-18-amd64", Some((6, 1))),
+            ("6.18-rc1", Some((6, 18))),
+            ("4.19+", Some((4, 19))),
+            ("6", None),
+            ("linux", None),
+        ] {
+            assert_eq!(version_of(release), version, "{release}");
+        }
+    }
 }

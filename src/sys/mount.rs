@@ -191,6 +191,22 @@ pub fn set_propagation(path: &CStr, flags: u64) -> Result<(), Errno> {
     })
 }
 
+/// A new filesystem at `at`, by `mount(2)`: for kernels where fsconfig(2) does not take all that this one
+/// does. `options` is less than a page.
+pub fn mount(kind: &CStr, at: &CStr, options: &CStr) -> Result<(), Errno> {
+    // SAFETY: all strings end in NUL and outlive the call.
+    done(unsafe {
+        libc::syscall(
+            libc::SYS_mount,
+            kind.as_ptr(),
+            at.as_ptr(),
+            kind.as_ptr(),
+            0,
+            options.as_ptr(),
+        )
+    })
+}
+
 /// Moves the mount at `from` to `to` (`MS_MOVE`).
 pub fn move_to(from: &CStr, to: &CStr) -> Result<(), Errno> {
     // SAFETY: both end in NUL; type and data are not read for a move.
