@@ -8,10 +8,12 @@ pub mod digest;
 pub mod documents;
 pub mod name;
 pub mod platform;
+pub mod progress;
 pub mod reference;
 pub mod source;
 
 pub use digest::{Digest, Hasher};
 pub use name::Name;
 pub use platform::Platform;
+pub use progress::{Event, Progress};
 pub use reference::Reference;
