@@ -119,11 +119,15 @@ pub(super) fn succeed() {
 }
 
 impl Log for Backend {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+    /// Only what this program says: libraries of the network tell whole addresses, signatures included.
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with(env!("CARGO_PKG_NAME"))
     }
 
     fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
         let line = self.form(&Line {
             level: record.level(),
             text: record.args().to_string(),
