@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -38,6 +38,13 @@ impl Time {
     /// The same without the part of a second, as log lines show it.
     pub fn whole_second(self) -> Self {
         Self { nanos: 0, ..self }
+    }
+
+    /// How long it is until `later`; nothing where that has been.
+    pub fn until(self, later: Self) -> Duration {
+        let since = |time: Self| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
+        let nanos = u64::try_from((since(later) - since(self)).max(0));
+        Duration::from_nanos(nanos.unwrap_or(u64::MAX))
     }
 }
 
