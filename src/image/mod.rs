@@ -11,9 +11,11 @@ pub mod platform;
 pub mod progress;
 pub mod reference;
 pub mod source;
+pub mod store;
 
 pub use digest::{Digest, Hasher};
 pub use name::Name;
 pub use platform::Platform;
 pub use progress::{Event, Progress};
 pub use reference::Reference;
+pub use store::Store;

@@ -84,6 +84,15 @@ impl Platform {
         (!self.variant.is_empty()).then_some(self.variant.as_str())
     }
 
+    /// As an index has it.
+    pub fn to_json(&self) -> serde_json::Value {
+        let mut json = serde_json::json!({"os": self.os, "architecture": self.architecture});
+        if let Some(variant) = self.variant() {
+            json["variant"] = variant.into();
+        }
+        json
+    }
+
     /// How well a machine of this platform is served by an image for `offered`: 0 is best, `None` not
     /// at all. As containerd's `platforms.Only`: a lower variant serves a higher one, and the 32-bit
     /// architecture the 64-bit one, if there is nothing better.

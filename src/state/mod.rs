@@ -16,7 +16,6 @@ pub mod record;
 mod root;
 mod slot;
 mod store;
-mod sweep;
 
 use std::path::PathBuf;
 

@@ -12,10 +12,10 @@ use nix::fcntl::{AtFlags, Flock, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, SFlag, fchmod, fstat, fstatat, mkdirat, umask};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use super::Error;
 use super::record::{Record, VERSION};
-use super::{Error, sweep};
 use crate::spec::Id;
-use crate::sys::errno;
+use crate::sys::{errno, sweep};
 
 const RECORD: &CStr = c"state.json";
 const NEW_RECORD: &CStr = c".state.json.new";

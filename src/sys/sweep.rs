@@ -11,7 +11,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 /// Removes all that lies in `top`, by descriptors and without following a link. Holds two of them however
 /// deep somebody has nested his folders.
-pub(super) fn empty(top: OwnedFd) -> Result<(), Errno> {
+pub fn empty(top: OwnedFd) -> Result<(), Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let open = |at: &OwnedFd, name: &CStr| openat(at, name, flags, Mode::empty());
     let mut at = open(&top, c".")?;
