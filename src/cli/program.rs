@@ -7,8 +7,7 @@ use std::path::Path;
 /// `runc --version`).
 pub(super) const RUNC: &str = "1.2.0";
 
-/// The newest runtime-spec that config.json may be of, and the one `spec` writes.
-pub(super) const SPEC: &str = "1.2.0";
+pub(super) use crate::spec::defaults::VERSION as SPEC;
 
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 

@@ -12,6 +12,7 @@ use super::arguments::Order;
 use super::context::{boolean, path};
 use super::usage::Count;
 use super::{Call, Command, output, program};
+use crate::spec::defaults;
 
 pub(super) const COMMAND: Command = Command {
     name: "spec",
@@ -67,9 +68,6 @@ fn is_unified() -> bool {
     statfs("/sys/fs/cgroup").is_ok_and(|fs| fs.filesystem_type() == CGROUP2_SUPER_MAGIC)
 }
 
-/// runc's default, as of 1.2; masking the TPM is of 1.3.
-const CONFIG: &str = include_str!("spec/config.json");
-
 /// What runc takes out and puts in for a user: no network of its own, /sys from the host, ids mapped,
 /// no groups. A group id that is not mapped cannot own a terminal.
 fn rootless(config: &str, (uid, gid): (u32, u32)) -> String {
@@ -96,7 +94,7 @@ fn rootless(config: &str, (uid, gid): (u32, u32)) -> String {
 
 /// The document for the program called `name`; `user` are the ids of one without root's rights.
 fn config(name: &str, unified: bool, user: Option<(u32, u32)>) -> String {
-    let mut text = CONFIG
+    let mut text = defaults::CONFIG
         .replace("@version", program::SPEC)
         .replace("@name", name);
     if let Some(user) = user {

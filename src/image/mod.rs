@@ -4,6 +4,7 @@
 //! Source ──take──▶ Store (blobs, verified) ──unpack──▶ layers ──▶ a container's root (overlay, or a flat tree)
 //! ```
 
+pub mod bundle;
 pub mod digest;
 pub mod documents;
 pub mod name;
@@ -12,6 +13,7 @@ pub mod progress;
 pub mod reference;
 pub mod source;
 pub mod store;
+pub mod users;
 
 pub use digest::{Digest, Hasher};
 pub use name::Name;

@@ -1,9 +1,11 @@
 //! What a container gets that nobody has said more about.
 
+mod document;
 mod seccomp;
 
 use caps::Capability;
 
+pub use document::{CONFIG, VERSION, document, push, sets};
 pub use seccomp::seccomp;
 
 /// Enough for the programs of images that expect to be root of their own files and users: Docker's set
