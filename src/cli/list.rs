@@ -9,6 +9,7 @@ use clap::Arg;
 use super::arguments::Order;
 use super::context::boolean;
 use super::state::Shown;
+use super::table::aligned;
 use super::usage::Count;
 use super::{Call, Command, chain, output};
 use crate::container::{self, State};
@@ -91,26 +92,6 @@ fn table(states: &[State]) -> String {
     aligned(&rows)
 }
 
-/// Columns at least twelve wide and three apart, the last one as it is.
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
-    let length = |cell: &String| cell.chars().count();
-    let widths: [usize; N] = std::array::from_fn(|column| {
-        let widest = rows.iter().map(|row| length(&row[column])).max();
-        (widest.unwrap_or(0) + 3).max(12)
-    });
-    let mut text = String::new();
-    for row in rows {
-        for (column, cell) in row.iter().enumerate() {
-            text += cell;
-            if column + 1 < N {
-                text.extend(std::iter::repeat_n(' ', widths[column] - length(cell)));
-            }
-        }
-        text.push('\n');
-    }
-    text
-}
-
 /// The name of user `uid`, or `#UID`. The file is read here because getpwuid(3) would load the host's
 /// libraries into this static program.
 fn owner(uid: u32) -> String {
@@ -129,19 +110,6 @@ fn name_of(uid: u32, users: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_table_is_as_wide_as_its_widest_cells() {
-        let rows = [
-            ["ID", "PID", "OWNER"].map(String::from),
-            ["é", "123456789012", "root"].map(String::from),
-        ];
-        assert_eq!(
-            aligned(&rows),
-            "ID          PID            OWNER\n\
-             é           123456789012   root\n"
-        );
-    }
 
     #[test]
     fn a_user_has_the_name_that_the_file_gives() {

@@ -16,6 +16,7 @@ mod events;
 mod exec;
 mod features;
 mod globals;
+mod image;
 mod input;
 mod kill;
 mod list;
@@ -35,6 +36,7 @@ mod start;
 mod state;
 mod stop;
 mod supervisor;
+mod table;
 mod update;
 mod usage;
 mod wait;
@@ -87,6 +89,7 @@ static COMMANDS: &[Command] = &[
     delete::COMMAND,
     checkpoint::COMMAND,
     restore::COMMAND,
+    image::COMMAND,
     spec::COMMAND,
     plan::COMMAND,
     check::COMMAND,
@@ -226,7 +229,6 @@ fn read(
         Err(Stop::Version) => return Ok(Wish::Print(program.version())),
         Err(stop) => return Err(wrong_flag(stop.to_string(), program_help())),
     };
-    let find = |name: &str| COMMANDS.iter().find(|command| command.name == name);
     if matches!(name.as_str(), "help" | "h") {
         let own = (&[][..], &mut Flags::default());
         let topics = match arguments::after_command(words, Order::Anywhere, own, (declared, flags))
@@ -235,17 +237,25 @@ fn read(
             Err(Stop::Help) => return Ok(Wish::Print(program_help())),
             Err(stop) => return Err(wrong_flag(stop.to_string(), program_help())),
         };
-        let Some(topic) = topics.first().map(|word| word.to_string_lossy()) else {
-            return Ok(Wish::Print(program_help()));
+        let topics: Vec<_> = topics.iter().map(|word| word.to_string_lossy()).collect();
+        let topic = match &topics[..] {
+            [] => return Ok(Wish::Print(program_help())),
+            [group, command, ..] if group == image::NAME => format!("{group} {command}"),
+            [topic, ..] => topic.to_string(),
         };
-        return find(&topic)
-            .map(|command| usage::command_help(program, command, &(command.flags)()))
-            .map(Wish::Print)
-            .ok_or(Failure::UnknownCommand(topic.into_owned()));
+        return help_of(program, &topic).map(Wish::Print);
     }
 
-    let Some(command) = find(&name) else {
-        return Err(Failure::UnknownCommand(name));
+    let command = match name.as_str() {
+        image::NAME => match arguments::before_command(words, declared, flags) {
+            Ok(Some(word)) if word != "help" => {
+                find(&format!("{} {}", image::NAME, word.to_string_lossy()))?
+            }
+            Ok(_) | Err(Stop::Help) => return help_of(program, image::NAME).map(Wish::Print),
+            Err(Stop::Version) => return Ok(Wish::Print(program.version())),
+            Err(stop) => return Err(wrong_flag(stop.to_string(), help_of(program, image::NAME)?)),
+        },
+        name => find(name)?,
     };
     let own = (command.flags)();
     let mut own_flags = Flags::default();
@@ -267,6 +277,21 @@ fn read(
             Err(wrong_flag(stop.to_string(), help))
         }
     }
+}
+
+/// A command by its name; one of a group has the group's before its own.
+fn find(name: &str) -> Result<&'static Command, Failure> {
+    let mut all = COMMANDS.iter().chain(image::COMMANDS);
+    all.find(|command| command.name == name)
+        .ok_or_else(|| Failure::UnknownCommand(name.into()))
+}
+
+fn help_of(program: &Program, name: &str) -> Result<String, Failure> {
+    let command = find(name)?;
+    Ok(match command.name {
+        image::NAME => usage::group_help(program, command, image::COMMANDS),
+        _ => usage::command_help(program, command, &(command.flags)()),
+    })
 }
 
 /// Names and presence are settled: what clap can still find wrong is a value.

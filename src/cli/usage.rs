@@ -63,6 +63,20 @@ pub(super) fn command_help(program: &Program, command: &Command, own: &[Arg]) ->
     text + &options("OPTIONS", own)
 }
 
+/// What `bulkhead GROUP --help` prints.
+pub(super) fn group_help(program: &Program, group: &Command, commands: &[Command]) -> String {
+    let name = program.name;
+    let mut text = format!(
+        "NAME:\n   {name} {} - {}\n\nUSAGE:\n   {name} {} {}\n\n{}\n\nCOMMANDS:\n",
+        group.name, group.about, group.name, group.arguments, group.detail,
+    );
+    for command in commands {
+        let own = command.name.trim_start_matches(group.name).trim_start();
+        let _ = writeln!(text, "   {own:10}{}", command.about);
+    }
+    text
+}
+
 /// A list of flags, the explanations in one column.
 fn options(title: &str, flags: &[Arg]) -> String {
     let shown: Vec<(String, String)> = flags

@@ -47,7 +47,7 @@ fn put(store: &Store, name: &str, scratch: &Scratch) -> Image {
     };
     let using = store.using().unwrap();
     store
-        .commit(&using, scratch, &work, &[image.clone()])
+        .commit(&using, scratch, &work, std::slice::from_ref(&image))
         .unwrap();
     image
 }
