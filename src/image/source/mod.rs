@@ -2,6 +2,7 @@
 
 mod layout;
 mod pick;
+pub mod registry;
 
 use std::ffi::CString;
 use std::io::Read;
@@ -76,6 +77,8 @@ pub enum Error {
     Several { path: PathBuf, names: Vec<String> },
     #[error("{path}: oci-layout: {found:?}: only layouts of version 1 are read")]
     Version { path: PathBuf, found: String },
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
 }
 
 fn no_tag(tag: Option<&str>, names: &[String]) -> String {
