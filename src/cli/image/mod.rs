@@ -2,6 +2,8 @@
 
 mod inspect;
 mod ls;
+#[allow(dead_code, reason = "for pull and load")]
+mod progress;
 mod prune;
 mod rm;
 mod size;
