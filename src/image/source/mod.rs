@@ -1,22 +1,24 @@
 //! Sources: where the documents and blobs of an image are read.
 
 mod layout;
-mod pick;
+mod oci;
 pub mod registry;
 
 use std::ffi::CString;
+use std::fmt;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 
-pub use layout::{Layout, blob_path, open_blob, read_document};
-pub use pick::REF_NAME;
+pub use layout::{blob_path, open_blob, read_document};
+pub use oci::REF_NAME;
 
-use super::Digest;
 use super::documents::{self, Descriptor, LARGEST};
-use crate::sys::reason;
+use super::{Digest, Reference};
+use crate::sys::{errno, reason};
 
 /// A place that has one image.
 ///
@@ -32,6 +34,50 @@ pub trait Source: Send + Sync {
 
     /// The bytes of a blob. The reader tries again and resumes by itself, where there is sense in it.
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, Error>;
+}
+
+/// An image that a place has.
+pub struct Offer {
+    /// What the place calls it: for messages.
+    pub label: String,
+    /// What a store calls it.
+    pub names: Vec<Reference>,
+    pub source: Box<dyn Source>,
+}
+
+impl fmt::Debug for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Offer")
+            .field(&self.label)
+            .field(&self.names)
+            .finish()
+    }
+}
+
+/// The images of the layout in the directory `path` that are called `tag`, or all.
+pub fn layout(path: &Path, tag: Option<&str>) -> Result<Vec<Offer>, Error> {
+    oci::offers(Arc::new(layout::Directory::open(path)?), tag)
+}
+
+/// The one image of several that is meant, if there is one.
+pub fn only(path: &Path, mut offers: Vec<Offer>) -> Result<Offer, Error> {
+    match (offers.pop(), offers.is_empty()) {
+        (Some(offer), true) => Ok(offer),
+        (last, _) => Err(Error::Several {
+            path: path.into(),
+            names: offers
+                .into_iter()
+                .chain(last)
+                .map(|offer| offer.label)
+                .collect(),
+        }),
+    }
+}
+
+/// A file that is being read, and its size.
+struct Content {
+    reader: Box<dyn Read + Send>,
+    size: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +155,17 @@ impl Error {
             cause,
         }
     }
+
+    /// What a missing file is, where it is a blob's.
+    fn of_blob(self, path: &Path, descriptor: &Descriptor) -> Self {
+        match self {
+            Self::Call {
+                errno: Errno::ENOENT,
+                ..
+            } => Self::NoBlob(path.into(), descriptor.digest.clone()),
+            other => other,
+        }
+    }
 }
 
 fn c_path(path: &Path) -> Result<CString, Error> {
@@ -129,22 +186,25 @@ fn check_document_size(descriptor: &Descriptor) -> Result<(), Error> {
     }
 }
 
-/// image-spec, image-layout.md: `imageLayoutVersion` is 1.0.0.
-fn check_layout_version(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Version {
-        image_layout_version: String,
-    }
-    let what = "the mark of a layout";
-    let read: Version = serde_json::from_slice(bytes).map_err(|cause| {
-        Error::document(path, "oci-layout", documents::Error::Json { what, cause })
-    })?;
-    match read.image_layout_version.starts_with("1.") {
+/// A blob of another size needs no hashing to be known for wrong.
+fn check_size(path: &Path, descriptor: &Descriptor, found: u64) -> Result<(), Error> {
+    match found == descriptor.size {
         true => Ok(()),
-        false => Err(Error::Version {
-            path: path.into(),
-            found: read.image_layout_version,
+        false => Err(Error::Size {
+            path: path.join(blob_path(&descriptor.digest)),
+            found,
+            wanted: descriptor.size,
         }),
+    }
+}
+
+/// No more than a document may have, however large the file has become.
+fn read_all(reader: impl Read, path: &Path) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    let read = reader.take(LARGEST + 1).read_to_end(&mut bytes);
+    read.map_err(|error| Error::call(path, "read", errno(error)))?;
+    match bytes.len() as u64 > LARGEST {
+        true => Err(Error::LargeDocument(path.into())),
+        false => Ok(bytes),
     }
 }

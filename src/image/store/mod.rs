@@ -44,7 +44,7 @@ pub use index::Image;
 pub use layers::{LayerRecord, Made, chain_ids};
 pub use scratch::Scratch;
 
-use super::source::Layout;
+use super::source::{self, Offer};
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
@@ -168,9 +168,11 @@ impl Store {
     }
 
     /// An image as a source, to be read from here.
-    pub fn source(&self, image: &Image) -> Result<Layout, Error> {
+    pub fn source(&self, image: &Image) -> Result<Offer, Error> {
         let name = format!("@{}", image.manifest.digest);
-        Ok(Layout::open(&self.path, Some(&name))?)
+        let mut offers = source::layout(&self.path, Some(&name))?;
+        offers.truncate(1);
+        Ok(source::only(&self.path, offers)?)
     }
 
     fn lock(&self, name: &str, how: FlockArg) -> Result<Flock<OwnedFd>, Error> {
