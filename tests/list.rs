@@ -32,6 +32,8 @@ fn put(program: &Program, name: &str, end: End) {
         hooks: LaterHooks::default(),
         agent: None,
         keeps_keyring: false,
+        image_store: None,
+        is_transient: false,
         exit: Some(Exit {
             end,
             oom: true,

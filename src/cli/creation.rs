@@ -31,6 +31,7 @@ pub(super) fn options(call: &Call) -> Result<CreateOptions, anyhow::Error> {
     Ok(CreateOptions {
         bundle: call.path("bundle").unwrap_or_else(|| ".".into()),
         config: call.path("config"),
+        image_store: None,
         pid_file: call.path("pid-file"),
         console_socket: call.path("console-socket"),
         pidfd_socket: call.path("pidfd-socket"),

@@ -114,8 +114,8 @@ enum Failure {
     },
     UnknownCommand(String),
     Failed(anyhow::Error),
-    /// `exec` could not run the command: its exit code is none that the command is likely to have.
-    NotRun(anyhow::Error),
+    /// The command of the user's could not be run: an exit code that it is not likely to have.
+    NotRun(u8, anyhow::Error),
 }
 
 /// What the words ask for.
@@ -149,7 +149,7 @@ pub fn main() -> ExitCode {
         }
         Err(Failure::UnknownCommand(name)) => (3, format!("No help topic for '{name}'")),
         Err(Failure::Failed(error)) => (1, chain(&error)),
-        Err(Failure::NotRun(error)) => (255, chain(&error)),
+        Err(Failure::NotRun(code, error)) => (code, chain(&error)),
     };
     log::fail(&fault);
     ExitCode::from(code)
@@ -210,7 +210,8 @@ fn run(program: Program, mut words: Words) -> Result<u8, Failure> {
         call.globals.root.display()
     );
     (command.run)(&call).map_err(|error| match command.name {
-        exec::NAME => Failure::NotRun(error),
+        exec::NAME => Failure::NotRun(255, error),
+        image::run::NAME => Failure::NotRun(image::run::failure(&error), error),
         _ => Failure::Failed(error),
     })
 }

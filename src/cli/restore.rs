@@ -50,6 +50,7 @@ fn run(call: &Call) -> Result<u8, anyhow::Error> {
         create: CreateOptions {
             bundle: call.path("bundle").unwrap_or_else(|| ".".into()),
             config: None,
+            image_store: None,
             pid_file: call.path("pid-file"),
             console_socket: call.path("console-socket"),
             pidfd_socket: None,
@@ -62,6 +63,7 @@ fn run(call: &Call) -> Result<u8, anyhow::Error> {
         how: RunOptions {
             detach: call.flags.get_flag("detach"),
             keep: false,
+            remove: false,
             no_subreaper: call.flags.get_flag("no-subreaper"),
         },
         images: criu::options(call)?,

@@ -42,6 +42,7 @@ fn run_container(call: &Call) -> Result<u8, anyhow::Error> {
     let how = RunOptions {
         detach: call.flags.get_flag("detach"),
         keep: call.flags.get_flag("keep"),
+        remove: false,
         no_subreaper: call.flags.get_flag("no-subreaper"),
     };
     let code = container::run(&call.context(), &id, &creation::options(call)?, &how)?;

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::state::status;
-use super::{Context, Error, Status, call, hooks, kill};
+use super::{Context, Error, Status, call, hooks, image, kill};
 use crate::cgroup::{Group, resctrl};
 use crate::spec::Id;
 use crate::state::{self as records, Record, Slot};
@@ -106,5 +106,6 @@ pub(super) fn destroy(slot: Slot, record: &Record, group: Option<&dyn Group>) ->
         resctrl::remove(groups)?;
     }
     hooks::run_poststop(record);
+    image::remove(&slot, record)?;
     Ok(slot.remove()?)
 }

@@ -26,6 +26,10 @@ pub(super) struct Draft {
     bundle: PathBuf,
     /// The document as it was read.
     pub(super) config: Vec<u8>,
+    /// As in [`CreateOptions`].
+    image_store: Option<PathBuf>,
+    /// Whether it is deleted when it has ended.
+    pub(super) is_transient: bool,
     pub(super) container: Container,
     pub(super) group: Option<Box<dyn Group>>,
     pub(super) rdt_groups: Option<RdtGroups>,
@@ -91,6 +95,8 @@ impl Draft {
         let draft = Self {
             bundle,
             config,
+            image_store: options.image_store.clone(),
+            is_transient: false,
             container,
             group,
             rdt_groups,
@@ -178,6 +184,8 @@ impl Draft {
             late_from: self.plan.steps.len() - late.len(),
             agent: self.agent().cloned(),
             keeps_keyring: self.wishes.no_new_keyring,
+            image_store: self.image_store.clone(),
+            is_transient: self.is_transient,
             exit: None,
             owner: nix::unistd::geteuid().as_raw(),
         }

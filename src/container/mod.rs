@@ -15,6 +15,7 @@ mod exec;
 mod foreground;
 mod hooks;
 mod host;
+mod image;
 mod kill;
 mod list;
 mod listeners;
@@ -54,6 +55,7 @@ pub use delete::delete;
 pub use dry_run::plan;
 pub use events::{Event, Usage, events, stats};
 pub use exec::{ExecOptions, exec};
+pub use image::{ImageRun, id_maps, run_image};
 pub use kill::kill;
 pub use list::{Listed, list};
 pub use pause::pause;
@@ -89,11 +91,13 @@ pub enum GroupDriver {
 }
 
 /// How `create` and `run` are told to make a container.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct CreateOptions {
     pub bundle: PathBuf,
     /// Instead of the bundle's config.json.
     pub config: Option<PathBuf>,
+    /// The image store that made the bundle for this container alone: it goes with it.
+    pub image_store: Option<PathBuf>,
     pub pid_file: Option<PathBuf>,
     pub console_socket: Option<PathBuf>,
     /// Where the pidfd of the first process goes; relative to the bundle.
@@ -118,6 +122,19 @@ pub enum Error {
     Rdt(#[from] cgroup::resctrl::Error),
     #[error(transparent)]
     Record(#[from] records::Error),
+    #[error(transparent)]
+    Image(#[from] crate::image::store::Error),
+    #[error(transparent)]
+    ImageBundle(#[from] crate::image::bundle::Error),
+    /// What its own passwd or group is like.
+    #[error("{0}")]
+    ImageUsers(String),
+    #[error("the files of the container in the image store: {0}")]
+    ImageFiles(crate::sys::apart::Error),
+    #[error("the layers cannot be stacked here: {0}")]
+    NoOverlay(String),
+    #[error("the ids of the container: {0}")]
+    UserNamespace(launch::Error),
     #[error(transparent)]
     Criu(#[from] criu::Error),
     /// The texts around it are those that runc's callers look for.

@@ -13,7 +13,10 @@ use nix::errno::Errno;
 use super::creation::{Creation, Made};
 use super::draft::Draft;
 use super::state::read_process;
-use super::{Context, CreateOptions, Error, call, delete, oom, start, wait};
+use super::{
+    Context, CreateOptions, Error, RunOptions, call, delete, kill, oom, run as foreground, start,
+    wait,
+};
 use crate::plan::Ending;
 use crate::spec::Id;
 use crate::state::{self as records, Exit, Identity, Phase, Record, Slot, Time};
@@ -25,8 +28,14 @@ use crate::sys::{channel, errno, identity, path};
 const STARTED: &[u8] = b"\0";
 
 /// Makes and starts the container in a process that stays; returns when the program runs.
-pub(super) fn run(cx: &Context, id: &Id, options: &CreateOptions) -> Result<(), Error> {
-    let draft = Draft::new(cx, id, options, false, Ending::OnItsOwn)?;
+pub(super) fn run(
+    cx: &Context,
+    id: &Id,
+    options: &CreateOptions,
+    how: &RunOptions,
+) -> Result<(), Error> {
+    let mut draft = Draft::new(cx, id, options, false, Ending::OnItsOwn)?;
+    draft.is_transient = how.remove;
     let (ours, theirs) = channel::pair().map_err(call("make the channel to the monitor"))?;
     let what = Clone {
         namespaces: 0,
@@ -87,7 +96,7 @@ fn watch(cx: &Context, id: &Id, draft: Draft, channel: OwnedFd) {
     let Ok(Some(ended)) = signal::wait(process.as_fd(), true) else {
         return;
     };
-    if let Err(e) = seen.and_then(|oom| record_exit(cx, &record, ended, oom)) {
+    if let Err(e) = seen.and_then(|oom| see_off(cx, &record, ended, oom)) {
         log::warn!("container {id}: {e}; how it ended is not recorded");
     }
     // This process does not end by way of `main`.
@@ -163,6 +172,15 @@ pub(super) fn reopen(cx: &Context, of: &Record) -> Result<Option<Slot>, Error> {
     match slot.record() {
         Err(records::Error::Missing) => Ok(None),
         record => Ok(record?.is_of_same(of).then_some(slot)),
+    }
+}
+
+/// Writes down how the container ended, for whoever waits for that; one that is to be deleted then is.
+pub(super) fn see_off(cx: &Context, of: &Record, ended: Ended, oom: bool) -> Result<(), Error> {
+    record_exit(cx, of, ended, oom)?;
+    match of.is_transient {
+        true => foreground::tidy(cx, of, kill::group(of)?.as_deref()),
+        false => Ok(()),
     }
 }
 

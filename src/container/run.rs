@@ -22,13 +22,15 @@ pub struct RunOptions {
     pub detach: bool,
     /// Leave the record and the group of an ended container.
     pub keep: bool,
+    /// Delete a detached one when it has ended.
+    pub remove: bool,
     pub no_subreaper: bool,
 }
 
 /// Runs the container `id` and returns its exit code, 128 + n for signal n; 0 when detached.
 pub fn run(cx: &Context, id: &Id, options: &CreateOptions, how: &RunOptions) -> Result<u8, Error> {
     if how.detach {
-        return monitor::run(cx, id, options).map(|()| 0);
+        return monitor::run(cx, id, options, how).map(|()| 0);
     }
     let draft = Draft::new(cx, id, options, false, Ending::WithRuntime)?;
     attend(cx, id, draft, how)
@@ -92,7 +94,7 @@ pub(super) fn attend(cx: &Context, id: &Id, draft: Draft, how: &RunOptions) -> R
 }
 
 /// Removes what an ended container leaves.
-fn tidy(cx: &Context, record: &Record, group: Option<&dyn Group>) -> Result<(), Error> {
+pub(super) fn tidy(cx: &Context, record: &Record, group: Option<&dyn Group>) -> Result<(), Error> {
     match monitor::reopen(cx, record)? {
         Some(slot) => delete::destroy(slot, record, group),
         None => Ok(()),

@@ -67,7 +67,5 @@ fn watch(cx: &Context, of: &Record, process: &OwnedFd) -> Result<(), Error> {
     slot.unlock();
     let oom = oom::wait_for_end(&record, process.as_fd())?;
     let ended = wait::exit_of(process);
-    ended.map_or(Ok(()), |ended| {
-        monitor::record_exit(cx, &record, ended, oom)
-    })
+    ended.map_or(Ok(()), |ended| monitor::see_off(cx, &record, ended, oom))
 }

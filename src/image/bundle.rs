@@ -134,7 +134,9 @@ fn process(
     process["env"] = env(image, identity, settings).into();
     process["cwd"] = cwd(image, settings)?.into();
     process["user"] = json!({ "uid": identity.uid, "gid": identity.gid });
-    if !identity.groups.is_empty() {
+    // A user who may map no other group may set none (user_namespaces(7)).
+    let maps = settings.id_maps.as_ref();
+    if !maps.is_some_and(|maps| matches!(maps.gids[..], [one] if one.size == 1)) {
         process["user"]["additionalGids"] = identity.groups.clone().into();
     }
     process["terminal"] = settings.terminal.into();

@@ -10,6 +10,7 @@ use std::io::Read;
 use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 
 use crate::sys::path::{self, Resolve};
 use crate::sys::{errno, reason};
@@ -21,7 +22,7 @@ const MOST: u64 = 1 << 20;
 const NO_ID: u32 = u32::MAX;
 
 /// The files as they were read; empty where an image has none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Users {
     pub passwd: String,
     pub group: String,
@@ -32,7 +33,8 @@ pub struct Users {
 pub struct Identity {
     pub uid: u32,
     pub gid: u32,
-    /// The groups that have the user as a member, without `gid`.
+    /// `gid`, and the groups that have the user as a member. What is denied to a group is denied to who has
+    /// it among these only (CVE-2022-36109).
     pub groups: Vec<u32>,
     /// `/` where passwd knows none.
     pub home: String,
@@ -96,7 +98,7 @@ impl Users {
         // A group that is asked for stands for all of them, as for Docker.
         let groups = match (group, &line) {
             (None, Some(line)) => self.groups_of(line.name, gid),
-            _ => Vec::new(),
+            _ => vec![gid],
         };
         let home = line.map(|line| line.home).filter(|home| !home.is_empty());
         Ok(Identity {
@@ -141,10 +143,10 @@ impl Users {
 
     fn groups_of(&self, name: &str, gid: u32) -> Vec<u32> {
         let is_in = |group: &Group<'_>| group.members.split(',').any(|member| member == name);
-        let mut gids: Vec<u32> = self.groups().filter(is_in).map(|group| group.gid).collect();
+        let others = self.groups().filter(is_in).map(|group| group.gid);
+        let mut gids: Vec<u32> = std::iter::once(gid).chain(others).collect();
         gids.sort_unstable();
         gids.dedup();
-        gids.retain(|other| *other != gid);
         gids
     }
 }

@@ -2,14 +2,16 @@
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::process::Command;
 
 use nix::errno::Errno;
 use nix::unistd::{Pid, getegid, geteuid};
 
 use super::outside::write_of;
-use super::{Error, Launched};
+use super::{Error, Launched, prepare};
 use crate::spec::container::{IdMap, IdMaps, map_text};
+use crate::sys::users::Vacant;
 
 /// One of the two kinds of ids.
 struct Kind {
@@ -37,17 +39,26 @@ const GROUPS: Kind = Kind {
 impl Launched {
     /// Writes the id maps of the child's new user namespace.
     pub fn map_ids(&self, maps: &IdMaps) -> Result<(), Error> {
-        let pid = self.pid;
-        write(pid, &USERS, &maps.uids)?;
-        // newgidmap, which maps every other, has CAP_SETGID.
-        if !geteuid().is_root() && maps.have_only_group(getegid().as_raw()) {
-            write_of(pid, "setgroups", "deny").map_err(|errno| Error::Prepare {
-                act: "deny setgroups",
-                errno,
-            })?;
-        }
-        write(pid, &GROUPS, &maps.gids)
+        map(self.pid, maps)
     }
+}
+
+/// A user namespace with these maps, in which nobody lives yet. The caller is the only thread of its
+/// process, and dumpable.
+pub fn user_namespace(maps: &IdMaps) -> Result<OwnedFd, Error> {
+    let vacant = Vacant::make().map_err(prepare("make a user namespace"))?;
+    let mapped = map(vacant.pid(), maps);
+    let users = vacant.leave().map_err(prepare("open the user namespace"));
+    mapped.and(users)
+}
+
+fn map(pid: Pid, maps: &IdMaps) -> Result<(), Error> {
+    write(pid, &USERS, &maps.uids)?;
+    // newgidmap, which maps every other, has CAP_SETGID.
+    if !geteuid().is_root() && maps.have_only_group(getegid().as_raw()) {
+        write_of(pid, "setgroups", "deny").map_err(prepare("deny setgroups"))?;
+    }
+    write(pid, &GROUPS, &maps.gids)
 }
 
 /// As we are, where the kernel lets us, else by the program that may.

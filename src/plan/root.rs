@@ -12,8 +12,7 @@ use super::{Error, Planner};
 use crate::spec::mounts::{
     Attributes, Filesystem, FsOption, Mount as Asked, Propagation, PropagationKind, What,
 };
-use crate::spec::overlay::Overlay;
-use crate::spec::units::{AbsPath, InRoot};
+use crate::spec::units::InRoot;
 use crate::sys;
 
 /// `strndup_user(value, 256)` in the kernel's fs/fsopen.c, with its NUL.
@@ -80,26 +79,15 @@ impl Planner<'_> {
             self.push(Step::PrivateParent(c_path(&parent)));
         }
         if let Some(overlay) = &root.overlay {
-            let step = self.overlay(overlay, &root.path);
-            self.push(Step::AttachOverlay(step));
+            let appends = self.host.appends_layers;
+            let overlay = step::Overlay::new(overlay, &root.path, appends);
+            self.push(Step::AttachOverlay(overlay));
             return Ok(());
         }
         let tree = self.tree(&root.path, true)?;
         let at = tree.path.clone();
         self.push(Step::AttachRoot { tree, at });
         Ok(())
-    }
-
-    fn overlay(&self, overlay: &Overlay, at: &Path) -> step::Overlay {
-        let path = |path: &AbsPath| path.as_c_str().to_owned();
-        let changes = overlay.changes.as_ref();
-        step::Overlay {
-            layers: overlay.layers.iter().rev().map(path).collect(),
-            changes: changes.map(|changes| (path(&changes.upper), path(&changes.work))),
-            userxattr: overlay.userxattr,
-            at: c_path(at),
-            appends: self.host.appends_layers,
-        }
     }
 
     /// A part of the host's tree: named for the child, or opened now, when the child in its user

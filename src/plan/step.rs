@@ -3,14 +3,16 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Duration;
 
 use super::seccomp::Program;
 use crate::spec::container::NodeKind;
 use crate::spec::mounts::{Attributes, FsOption};
 use crate::spec::numbers::Numbers;
+use crate::spec::overlay::Overlay as Asked;
 use crate::spec::scheduling::{IoPriority, MemoryPolicy, Scheduler};
-use crate::spec::units::InRoot;
+use crate::spec::units::{AbsPath, InRoot};
 use crate::sys::exec::Words;
 use crate::sys::identity::CapabilitySets;
 use crate::sys::terminal::Size;
@@ -340,6 +342,20 @@ pub struct Overlay {
     pub at: CString,
     /// The kernel takes one layer after the other ([`super::Host::appends_layers`]).
     pub appends: bool,
+}
+
+impl Overlay {
+    pub fn new(asked: &Asked, at: &Path, appends: bool) -> Self {
+        let path = |path: &AbsPath| path.as_c_str().to_owned();
+        let changes = asked.changes.as_ref();
+        Self {
+            layers: asked.layers.iter().rev().map(path).collect(),
+            changes: changes.map(|changes| (path(&changes.upper), path(&changes.work))),
+            userxattr: asked.userxattr,
+            at: super::root::c_path(at),
+            appends,
+        }
+    }
 }
 
 #[derive(Debug)]

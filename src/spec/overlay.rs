@@ -58,7 +58,7 @@ pub struct Changes {
 }
 
 /// The overlay of `bundle`, if it has one.
-pub(super) fn load(bundle: &Path) -> Result<Option<Overlay>, Error> {
+pub fn load(bundle: &Path) -> Result<Option<Overlay>, Error> {
     let path = bundle.join(FILE);
     let fault = |source: io::Error| Error::Read {
         path: path.clone(),

@@ -65,6 +65,12 @@ pub struct Record {
     /// Its first process is to end with the runtime.
     #[serde(default)]
     pub ends_with_runtime: bool,
+    /// Where the image store is that has the bundle, which was made for this container and goes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_store: Option<PathBuf>,
+    /// It is deleted when it has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_transient: bool,
     /// How the container ended, once somebody saw it.
     pub exit: Option<Exit>,
     /// The user who created it.

@@ -100,6 +100,11 @@ impl Slot {
         })
     }
 
+    /// What [`Slot::keep_config`] kept.
+    pub fn config(&self) -> Result<Vec<u8>, Error> {
+        read_config(self.dir.as_fd(), &self.path)
+    }
+
     /// Makes the directory of the socket of [`Slot::bind_notify_socket`]: the container's users may look
     /// into it. Its path.
     pub fn make_notify_dir(&self) -> Result<PathBuf, Error> {

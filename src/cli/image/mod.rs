@@ -6,6 +6,7 @@ mod ls;
 mod progress;
 mod prune;
 mod rm;
+pub(super) mod run;
 mod size;
 mod tag;
 
@@ -40,6 +41,7 @@ pub(super) const COMMAND: Command = Command {
 
 /// In the order of the help.
 pub(super) static COMMANDS: &[Command] = &[
+    run::COMMAND,
     ls::COMMAND,
     inspect::COMMAND,
     tag::COMMAND,

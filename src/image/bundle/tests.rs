@@ -35,7 +35,7 @@ fn the_document_is_one_that_any_runtime_takes() {
     assert_eq!(process["args"], json!(["/bin/app", "serve"]));
     assert_eq!(process["env"], json!(["PATH=/bin", "HOME=/var/www", "A=1"]));
     assert_eq!(process["cwd"], "/app");
-    let user = json!({ "uid": 33, "gid": 34, "additionalGids": [26] });
+    let user = json!({ "uid": 33, "gid": 34, "additionalGids": [26, 34] });
     assert_eq!(process["user"], user);
     assert_eq!(
         process["capabilities"]["permitted"]
@@ -100,7 +100,10 @@ fn the_caller_has_the_last_word() {
         json!([PATH, "HOME=/", "HOSTNAME=box", "X=1", "Y=2", "Z=4"])
     );
     assert_eq!(document["process"]["cwd"], "/w");
-    assert_eq!(document["process"]["user"], json!({ "uid": 7, "gid": 8 }));
+    assert_eq!(
+        document["process"]["user"],
+        json!({ "uid": 7, "gid": 8, "additionalGids": [8] })
+    );
     assert_eq!(document["hostname"], "box");
 }
 

@@ -25,18 +25,18 @@ fn users() -> Users {
 fn a_user_is_a_name_or_a_number_with_or_without_a_group() {
     let users = users();
     for (user, uid, gid, groups, home) in [
-        ("", 0, 0, &[][..], "/root"),
-        ("root", 0, 0, &[], "/root"),
-        ("web", 33, 34, &[26, 29, 30], "/var/www"),
-        ("33", 33, 34, &[26, 29, 30], "/var/www"),
-        ("web:tape", 33, 26, &[], "/var/www"),
-        ("web:7", 33, 7, &[], "/var/www"),
-        ("500", 500, 0, &[], "/"),
-        ("500:audio", 500, 29, &[], "/"),
+        ("", 0, 0, &[0][..], "/root"),
+        ("root", 0, 0, &[0], "/root"),
+        ("web", 33, 34, &[26, 29, 30, 34], "/var/www"),
+        ("33", 33, 34, &[26, 29, 30, 34], "/var/www"),
+        ("web:tape", 33, 26, &[26], "/var/www"),
+        ("web:7", 33, 7, &[7], "/var/www"),
+        ("500", 500, 0, &[0], "/"),
+        ("500:audio", 500, 29, &[29], "/"),
         // A name wins over a number, as for Docker.
-        ("1001", 77, 78, &[], "/named"),
-        ("0:29", 0, 30, &[], "/root"),
-        ("4294967294", u32::MAX - 1, 0, &[], "/"),
+        ("1001", 77, 78, &[78], "/named"),
+        ("0:29", 0, 30, &[30], "/root"),
+        ("4294967294", u32::MAX - 1, 0, &[0], "/"),
     ] {
         let found = users.find(user).unwrap();
         let wanted = Identity {

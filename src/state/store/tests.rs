@@ -60,6 +60,8 @@ fn record(name: &str) -> Record {
         },
         agent: None,
         keeps_keyring: false,
+        image_store: None,
+        is_transient: false,
         exit: Some(Exit {
             end: End::Signal(9),
             oom: true,

@@ -1,0 +1,123 @@
+//! `image run`: an image becomes a container.
+
+mod flags;
+mod limits;
+mod mounts;
+mod settings;
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsFd;
+
+use anyhow::{Context, bail};
+
+use super::super::arguments::Order;
+use super::super::usage::Count;
+use super::super::{Call, Command, chain, output};
+use crate::container::{self, ImageRun, RunOptions};
+use crate::image::store::Image;
+use crate::image::{Name, Platform, Store};
+use crate::spec::Id;
+use crate::sys::exec;
+
+pub(in crate::cli) const NAME: &str = "image run";
+
+pub(super) const COMMAND: Command = Command {
+    name: NAME,
+    about: "run a container of an image",
+    arguments: "IMAGE [COMMAND [ARGUMENT…]]",
+    count: Count::AtLeast(1),
+    order: Order::First,
+    shielded: true,
+    detail: "Takes the image if it is not in the store, and runs its program or the one that is given, with\n\
+             the defaults of Docker: few capabilities, a filter of system calls, masked paths, and no network.\n\
+             In the foreground the container goes when it ends; a detached one stays for \"state\" and \"wait\"\n\
+             until it is deleted, or goes with --rm. The exit code is the program's, 128 and the number of the\n\
+             signal that killed it, 127 where there is no such program, 126 where it cannot be executed, and\n\
+             125 for all else.",
+    flags: flags::flags,
+    run,
+};
+
+fn run(call: &Call) -> Result<u8, anyhow::Error> {
+    flags::refuse(call)?;
+    let id = match call.word("name") {
+        Some(name) => Id::new(name).context("--name")?,
+        None => generate()?,
+    };
+    // Before anything is fetched: what is wrong with the words is said at once.
+    let settings = settings::settings(call, &id)?;
+    let store = call.store()?;
+    let image = image(call, &store)?;
+
+    let detach = call.has_letter("detach", 'd');
+    let asked = ImageRun {
+        image,
+        settings,
+        how: RunOptions {
+            detach,
+            keep: call.flags.get_flag("keep"),
+            remove: call.flags.get_flag("rm"),
+            no_subreaper: false,
+        },
+    };
+    if detach || !call.has_letter("interactive", 'i') {
+        let null = File::open("/dev/null").context("open /dev/null")?;
+        exec::duplicate(null.as_fd(), 0).context("take /dev/null for the standard input")?;
+    }
+    let code = container::run_image(&call.context(), &id, &store, &asked)?;
+    if detach {
+        output::print(&format!("{id}\n"))?;
+    }
+    Ok(code)
+}
+
+/// The exit code of a failure, as Docker's callers know them.
+pub(in crate::cli) fn failure(error: &anyhow::Error) -> u8 {
+    let said = chain(error);
+    // The sentence of a program that was not found or not executed begins with its name.
+    let Some((_, about)) = said.split_once("error during container init: exec") else {
+        return 125;
+    };
+    let is_missing = [
+        "executable file not found in $PATH",
+        "no such file or directory",
+    ];
+    match is_missing.iter().any(|text| about.ends_with(text)) {
+        true => 127,
+        false => 126,
+    }
+}
+
+/// Twelve letters that no other container is called.
+fn generate() -> Result<Id, anyhow::Error> {
+    let mut random = [0; 6];
+    let source = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut random));
+    source.context("read /dev/urandom")?;
+    let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Id::new(&text)?)
+}
+
+/// The image, taken into the store where `--pull` wants it.
+fn image(call: &Call, store: &Store) -> Result<Image, anyhow::Error> {
+    let text = call.text(0)?;
+    let pull = call.word("pull").unwrap_or("missing");
+    let platform = call.word("platform").map(Platform::parse).transpose()?;
+    let name = Name::parse(text)?;
+    let is_here = matches!(name, Name::Registry(_));
+    if pull != "always" && is_here {
+        match store.resolve(text) {
+            Ok(image) if platform.as_ref().is_none_or(|p| *p == image.platform) => {
+                return Ok(image);
+            }
+            Ok(_) | Err(crate::image::store::Error::NoImage(_)) if pull != "never" => {}
+            Ok(image) => bail!(
+                "{text} is here for {} only, and --pull never",
+                image.platform
+            ),
+            Err(e) => return Err(e.into()),
+        }
+    }
+    let _ = name;
+    bail!("{text} is not in the store: pull or load it first")
+}
