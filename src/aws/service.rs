@@ -60,30 +60,41 @@ impl Service {
     }
 }
 
-/// `{"__type": "prefix#Name:more", "message": …}`; the name may be in a header instead.
+/// `{"__type": "prefix#Name:more", "message": …}`; the name may be in a header instead, and what stands
+/// before a service may speak XML (`<Code>`, `<Message>`).
 fn refusal(action: &str, endpoint: String, response: Response) -> Error {
     let status = response.status;
     let header = response.header("x-amzn-errortype").map(str::to_owned);
     let bytes = response.document(LONGEST_REPLY).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
     let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    let text = |names: [&str; 2]| {
-        names
-            .iter()
-            .find_map(|name| body[*name].as_str())
-            .map(str::to_owned)
+    let field = |names: [&str; 2]| {
+        let found = names.iter().find_map(|name| body[*name].as_str());
+        found.map(str::to_owned)
     };
-    let code = text(["__type", "code"]).or(header).unwrap_or_default();
+    let code = field(["__type", "code"])
+        .or(header)
+        .or_else(|| element(&text, "Code"));
+    let code = code.unwrap_or_default();
     let code = code.rsplit('#').next().unwrap_or_default();
     let code = code.split(':').next().unwrap_or_default();
+    let message = field(["message", "Message"]).or_else(|| element(&text, "Message"));
     Error::Refused {
         action: action.into(),
         endpoint,
         status,
         code: if code.is_empty() {
-            "an error without a name".into()
+            "an error without a name"
         } else {
-            code.into()
-        },
-        message: text(["message", "Message"]).unwrap_or_else(|| "no message".into()),
+            code
+        }
+        .into(),
+        message: message.unwrap_or_else(|| "no message".into()),
     }
+}
+
+fn element(xml: &str, name: &str) -> Option<String> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    let (text, _) = rest.split_once(&format!("</{name}>"))?;
+    Some(text.trim().to_owned())
 }

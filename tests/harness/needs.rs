@@ -89,7 +89,7 @@ fn missing(need: &str) -> Option<&'static str> {
             has("/proc/filesystems", "overlay"),
             "the kernel has no overlay",
         ),
-        "probe" | "busybox" | "debian" | "engines" => {
+        "probe" | "busybox" | "debian" | "engines" | "moto" => {
             (super::fixture(need).is_dir(), "run rootfs-fixtures/build")
         }
         "every_capability" => (has_every_capability(), "some are not this root's"),
@@ -136,6 +136,9 @@ fn missing(need: &str) -> Option<&'static str> {
         "iptables" => (runs("iptables"), "not installed"),
         "uidmap" => (exists("/usr/bin/newuidmap"), "not installed"),
         "runc" => (runs("runc"), "not installed"),
+        "docker_registry" => (runs("docker-registry"), "not installed"),
+        "skopeo" => (runs("skopeo"), "not installed"),
+        "openssl" => (exists("/usr/bin/openssl"), "not installed"),
         "criu_program" => (runs("criu"), "not installed"),
         "criu" => (checks("criu"), "not installed, or too old for this kernel"),
         unknown => panic!("no need is named {unknown}"),

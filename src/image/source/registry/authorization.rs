@@ -45,6 +45,12 @@ struct Token {
     expires_in: Option<u64>,
 }
 
+impl Held {
+    fn is_good(&self) -> bool {
+        self.until.is_none_or(|end| end > Instant::now() + EARLY)
+    }
+}
+
 impl Authorization {
     pub(super) fn new(access: &Access, names: Vec<(String, String)>) -> Self {
         Self {
@@ -56,9 +62,7 @@ impl Authorization {
 
     /// What to show with the next request.
     pub(super) fn current(&self) -> Option<Held> {
-        let held = self.held();
-        let is_good = |held: &&Held| held.until.is_none_or(|end| end > Instant::now() + EARLY);
-        held.as_ref().filter(is_good).cloned()
+        self.held().clone().filter(Held::is_good)
     }
 
     /// Answers a challenge that came in spite of what was `shown`. `None`: there is nothing to show.
@@ -70,8 +74,9 @@ impl Authorization {
     ) -> Result<Option<Held>, Cause> {
         let mut held = self.held();
         // Another thread may have been first.
-        if held.is_some() && held.as_ref() != shown {
-            return Ok(held.clone());
+        let newer = held.clone().filter(Held::is_good);
+        if newer.is_some() && newer.as_ref() != shown {
+            return Ok(newer);
         }
         *held = match challenge {
             Challenge::Basic => self.login()?.and_then(basic),
