@@ -166,6 +166,11 @@ impl<T> Hashing<T> {
         }
     }
 
+    /// Bytes so far.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
     /// How many bytes there were, and their digest.
     pub fn finish(self) -> (T, u64, Digest) {
         (self.inner, self.count, self.hasher.finish())

@@ -7,6 +7,7 @@
 pub mod bundle;
 pub mod digest;
 pub mod documents;
+pub mod layer;
 pub mod name;
 pub mod platform;
 pub mod progress;

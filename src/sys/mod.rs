@@ -27,6 +27,7 @@ pub mod sweep;
 pub mod terminal;
 pub mod time;
 pub mod users;
+pub mod xattr;
 
 use std::borrow::Borrow;
 use std::io;

@@ -50,6 +50,12 @@ pub fn outer_uid() -> u32 {
     mapped(&map, own).unwrap_or(own)
 }
 
+/// Whether this user namespace has the id: `map` is `uid_map` or `gid_map`.
+pub fn has_id(map: &str, id: u32) -> bool {
+    let map = fs::read_to_string(format!("/proc/self/{map}")).unwrap_or_default();
+    mapped(&map, id).is_some()
+}
+
 /// By lines of `inside outside count` (user_namespaces(7)).
 fn mapped(map: &str, inside: u32) -> Option<u32> {
     map.lines().find_map(|line| {

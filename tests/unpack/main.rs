@@ -1,8 +1,12 @@
 //! Layers, good and hostile, unpacked into a directory.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+#[path = "../harness/mod.rs"]
+mod harness;
 #[path = "../harness/images/mod.rs"]
 mod images;
+mod trees;
+mod unpacked;
 
 use std::io::Read;
 
