@@ -37,7 +37,8 @@ impl Proxies {
         Self::from_variables(|name| std::env::var(name).ok())
     }
 
-    fn from_variables(get: impl Fn(&str) -> Option<String>) -> Self {
+    /// `get` knows the variables.
+    pub fn from_variables(get: impl Fn(&str) -> Option<String>) -> Self {
         let first = |names: [&'static str; 2]| {
             let mut set = names
                 .into_iter()

@@ -66,7 +66,7 @@ impl Url {
 
     /// With this path and query in place of its own.
     pub fn at(&self, path_and_query: &str) -> Result<Self, UrlError> {
-        let error = || UrlError(without_query(path_and_query));
+        let error = || UrlError(shown(path_and_query));
         let mut parts = self.0.clone().into_parts();
         parts.path_and_query = Some(PathAndQuery::from_str(path_and_query).map_err(|_| error())?);
         Uri::from_parts(parts).map(Self).map_err(|_| error())
@@ -131,15 +131,23 @@ pub fn encode(text: &str) -> String {
     encoded
 }
 
-fn without_query(text: &str) -> String {
-    text.split('?').next().unwrap_or_default().to_owned()
+/// Without a query and a user, either of which may hold a secret.
+fn shown(text: &str) -> String {
+    let text = text.split('?').next().unwrap_or_default();
+    match text.split_once("://") {
+        Some((scheme, rest)) if rest.contains('@') => {
+            let place = rest.rsplit_once('@').map_or("", |(_, place)| place);
+            format!("{scheme}://…@{place}")
+        }
+        _ => text.to_owned(),
+    }
 }
 
 impl FromStr for Url {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
-        let error = || UrlError(without_query(text));
+        let error = || UrlError(shown(text));
         let uri: Uri = text.parse().map_err(|_| error())?;
         let known = matches!(uri.scheme_str(), Some("http" | "https"));
         let authority = uri.authority().ok_or_else(error)?;
@@ -196,6 +204,8 @@ mod tests {
         assert_eq!(signed.to_string(), "https://store.example/blob");
         assert_eq!(format!("{signed:?}"), "https://store.example/blob");
         let error = "ftp://x/y?secret".parse::<Url>().unwrap_err();
+        assert!(!error.to_string().contains("secret"), "{error}");
+        let error = "https://me:secret@host/".parse::<Url>().unwrap_err();
         assert!(!error.to_string().contains("secret"), "{error}");
     }
 

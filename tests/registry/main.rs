@@ -13,5 +13,6 @@ mod images_at;
 mod logins;
 mod mirrors;
 mod names;
+mod proxies;
 mod server;
 mod tls;

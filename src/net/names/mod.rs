@@ -17,7 +17,6 @@ use std::time::Instant;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-use super::Url;
 use exchange::Failure;
 use message::Answer;
 use settings::Settings;
@@ -189,16 +188,19 @@ impl Resolver for Names {
         _config: &ureq::config::Config,
         _timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let url: Url = uri
-            .to_string()
-            .parse()
-            .map_err(|error| ureq::Error::Other(Box::new(error)))?;
-        let found = self
-            .look_up(url.host())
-            .map_err(|error| ureq::Error::Other(Box::new(error)))?;
+        // Of a proxy it may have a user, so it need not be an address as ours are.
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        let implied = if uri.scheme_str() == Some("https") {
+            443
+        } else {
+            80
+        };
+        let port = uri.port_u16().unwrap_or(implied);
+        let found = self.look_up(host);
+        let found = found.map_err(|error| ureq::Error::Other(Box::new(error)))?;
         let mut addresses = self.empty();
         for address in found {
-            addresses.push(SocketAddr::new(address, url.port()));
+            addresses.push(SocketAddr::new(address, port));
         }
         Ok(addresses)
     }

@@ -49,7 +49,8 @@ impl Endpoint {
         })
     }
 
-    /// GETs what is below the repository. What may do better in a while is tried again.
+    /// GETs what is below the repository. What may do better in a while is tried again, but not the
+    /// look-up of a name: that has asked each server several times by itself, and nothing has begun.
     pub(super) fn get(
         &self,
         path: &str,
@@ -59,7 +60,9 @@ impl Endpoint {
         let mut attempt = 0;
         loop {
             match self.get_once(path, headers, what) {
-                Err(cause) if cause.is_transient() => self.pause(attempt, cause)?,
+                Err(cause) if cause.is_transient() && !cause.is_of_name() => {
+                    self.pause(attempt, cause)?;
+                }
                 result => return result,
             }
             attempt += 1;

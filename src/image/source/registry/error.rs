@@ -149,6 +149,10 @@ impl Cause {
         }
     }
 
+    pub(super) fn is_of_name(&self) -> bool {
+        matches!(self, Self::Network { cause, .. } if matches!(cause.cause, net::Cause::Name(_)))
+    }
+
     /// How long the registry asked us to wait.
     pub(super) fn after(&self) -> Option<Duration> {
         match self {
