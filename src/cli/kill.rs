@@ -5,8 +5,9 @@ use clap::Arg;
 use super::arguments::Order;
 use super::context::boolean;
 use super::usage::Count;
-use super::{Call, Command, signal};
+use super::{Call, Command};
 use crate::container;
+use crate::spec::signal;
 
 pub(super) const COMMAND: Command = Command {
     name: "kill",

@@ -29,7 +29,6 @@ mod ps;
 mod restore;
 mod resume;
 mod run;
-mod signal;
 mod size;
 mod spec;
 mod start;
@@ -111,6 +110,7 @@ enum Failure {
         headline: String,
         help: String,
         fault: String,
+        code: u8,
     },
     UnknownCommand(String),
     Failed(anyhow::Error),
@@ -142,10 +142,11 @@ pub fn main() -> ExitCode {
             headline,
             help,
             fault,
+            code,
         }) => {
             // Whoever reads only the standard error is told all the same.
             let _ = output::print(&format!("{headline}\n\n{help}\n"));
-            (1, fault)
+            (code, fault)
         }
         Err(Failure::UnknownCommand(name)) => (3, format!("No help topic for '{name}'")),
         Err(Failure::Failed(error)) => (1, chain(&error)),
@@ -187,12 +188,13 @@ fn run(program: Program, mut words: Words) -> Result<u8, Failure> {
         } => (command, own, flags, arguments),
     };
     let help = || usage::command_help(&program, command, &(command.flags)());
-    let flags = parse(own, flags).map_err(|fault| wrong_flag(fault, help()))?;
+    let flags = parse(own, flags).map_err(|fault| wrong_use(command, fault, help()))?;
     if let Some(fault) = command.count.check(&program, command.name, arguments.len()) {
         return Err(Failure::Usage {
             headline: "Incorrect Usage.".into(),
             help: help(),
             fault,
+            code: code_of_wrong_use(command),
         });
     }
     let call = Call {
@@ -275,7 +277,7 @@ fn read(
         Err(Stop::Help) => Ok(Wish::Print(usage::command_help(program, command, &own))),
         Err(stop) => {
             let help = usage::command_help(program, command, &own);
-            Err(wrong_flag(stop.to_string(), help))
+            Err(wrong_use(command, stop.to_string(), help))
         }
     }
 }
@@ -325,6 +327,25 @@ fn wrong_flag(fault: String, help: String) -> Failure {
         headline: format!("Incorrect Usage: {fault}"),
         help,
         fault,
+        code: 1,
+    }
+}
+
+/// [`wrong_flag`] of a command.
+fn wrong_use(command: &Command, fault: String, help: String) -> Failure {
+    Failure::Usage {
+        headline: format!("Incorrect Usage: {fault}"),
+        help,
+        fault,
+        code: code_of_wrong_use(command),
+    }
+}
+
+/// What runs a program of the user's ends by a code that says it was not the program.
+fn code_of_wrong_use(command: &Command) -> u8 {
+    match command.name {
+        image::run::NAME => image::run::FAILED,
+        _ => 1,
     }
 }
 

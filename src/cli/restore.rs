@@ -64,6 +64,7 @@ fn run(call: &Call) -> Result<u8, anyhow::Error> {
             detach: call.flags.get_flag("detach"),
             keep: false,
             remove: false,
+            tells_of_network: false,
             no_subreaper: call.flags.get_flag("no-subreaper"),
         },
         images: criu::options(call)?,

@@ -43,6 +43,7 @@ fn run_container(call: &Call) -> Result<u8, anyhow::Error> {
         detach: call.flags.get_flag("detach"),
         keep: call.flags.get_flag("keep"),
         remove: false,
+        tells_of_network: false,
         no_subreaper: call.flags.get_flag("no-subreaper"),
     };
     let code = container::run(&call.context(), &id, &creation::options(call)?, &how)?;

@@ -3,6 +3,7 @@
 use super::creation::{Creation, Made};
 use super::draft::Draft;
 use super::foreground::Foreground;
+use super::image::Lookups;
 use super::oom::Witness;
 use super::terminal::Terminal;
 use super::{Context, CreateOptions, Error, call, delete, monitor, start};
@@ -25,6 +26,8 @@ pub struct RunOptions {
     /// Delete a detached one when it has ended.
     pub remove: bool,
     pub no_subreaper: bool,
+    /// Say which flag gives it a network, where it fails and has asked for names without one.
+    pub tells_of_network: bool,
 }
 
 /// Runs the container `id` and returns its exit code, 128 + n for signal n; 0 when detached.
@@ -74,11 +77,24 @@ pub(super) fn attend(cx: &Context, id: &Id, draft: Draft, how: &RunOptions) -> R
         terminal: Terminal::receive(console.as_ref()),
         readiness,
     };
+    let mut lookups = match how.tells_of_network {
+        true => Lookups::of(record.pid.unwrap_or(0)),
+        false => None,
+    };
     let ended = foreground.attend();
     let oom = foreground.witness.look();
     drop(foreground);
     if oom && matches!(ended, Ok(Ended::Signal(libc::SIGKILL))) {
         log::warn!("container {id}: killed for want of memory");
+    }
+
+    if !matches!(ended, Ok(Ended::Code(0)) | Err(_))
+        && lookups.as_mut().is_some_and(Lookups::were_lost)
+    {
+        log::warn!(
+            "container {id}: it has no network, and nobody answered its datagrams (names are looked up by \
+             them); --network host gives it the host's"
+        );
     }
 
     // The code is the program's, whatever becomes of what it leaves.

@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use super::{Context, Error, call, kill, successor, wait};
 use crate::spec::Id;
-use crate::state::Exit;
+use crate::spec::signal::parse;
+use crate::state::{Exit, Record};
 use crate::sys::{poll, signal};
 
-/// SIGTERM, which a paused container wakes up for, and SIGKILL for what still runs after `grace`.
+/// Which signal an image wants to be ended by (image-spec, conversion.md).
+const STOP_SIGNAL: &str = "org.opencontainers.image.stopSignal";
+
+/// The signal that its image or its maker has chosen, or SIGTERM, which a paused container wakes up for, and SIGKILL for what still runs after `grace`.
 pub fn stop(cx: &Context, id: &Id, grace: Duration) -> Result<Option<Exit>, Error> {
     let record = cx.store.load(id)?;
     let Some(process) = kill::process(&record)? else {
@@ -17,7 +21,7 @@ pub fn stop(cx: &Context, id: &Id, grace: Duration) -> Result<Option<Exit>, Erro
         return Ok(record.exit);
     };
     successor::appoint(cx, &record);
-    match signal::send(process.as_fd(), libc::SIGTERM) {
+    match signal::send(process.as_fd(), stop_signal(&record)) {
         Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
         Err(errno) => return Err(Error::Signal(errno)),
     }
@@ -33,4 +37,17 @@ pub fn stop(cx: &Context, id: &Id, grace: Duration) -> Result<Option<Exit>, Erro
         Err(Error::ExitUnknown(_)) => Ok(None),
         Err(e) => Err(e),
     }
+}
+
+fn stop_signal(record: &Record) -> i32 {
+    let Some(word) = record.annotations.get(STOP_SIGNAL) else {
+        return libc::SIGTERM;
+    };
+    parse(word).unwrap_or_else(|e| {
+        log::warn!(
+            "container {}: {STOP_SIGNAL}: {e}; it gets SIGTERM",
+            record.id
+        );
+        libc::SIGTERM
+    })
 }

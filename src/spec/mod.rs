@@ -23,6 +23,7 @@ mod process;
 mod resources;
 pub mod scheduling;
 pub mod seccomp;
+pub mod signal;
 pub mod unit;
 pub mod units;
 

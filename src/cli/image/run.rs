@@ -15,6 +15,7 @@ use super::super::arguments::Order;
 use super::super::usage::Count;
 use super::super::{Call, Command, chain, output};
 use crate::container::{self, ImageRun, RunOptions};
+use crate::image::bundle::Network;
 use crate::image::store::Image;
 use crate::image::{Name, Platform, Store};
 use crate::spec::Id;
@@ -50,6 +51,7 @@ fn run(call: &Call) -> Result<u8, anyhow::Error> {
     let store = call.store()?;
     let image = image(call, &store)?;
 
+    let tells_of_network = settings.network == Network::None;
     let detach = call.has_letter("detach", 'd');
     let asked = ImageRun {
         image,
@@ -59,6 +61,7 @@ fn run(call: &Call) -> Result<u8, anyhow::Error> {
             keep: call.flags.get_flag("keep"),
             remove: call.flags.get_flag("rm"),
             no_subreaper: false,
+            tells_of_network,
         },
     };
     if detach || !call.has_letter("interactive", 'i') {
@@ -72,12 +75,15 @@ fn run(call: &Call) -> Result<u8, anyhow::Error> {
     Ok(code)
 }
 
+/// The exit code where the program was not even looked for.
+pub(in crate::cli) const FAILED: u8 = 125;
+
 /// The exit code of a failure, as Docker's callers know them.
 pub(in crate::cli) fn failure(error: &anyhow::Error) -> u8 {
     let said = chain(error);
     // The sentence of a program that was not found or not executed begins with its name.
     let Some((_, about)) = said.split_once("error during container init: exec") else {
-        return 125;
+        return FAILED;
     };
     let is_missing = [
         "executable file not found in $PATH",

@@ -6,6 +6,7 @@
 
 mod files;
 mod ids;
+mod lookups;
 mod removal;
 mod root;
 
@@ -21,6 +22,7 @@ use crate::image::store::{Container, Image, Store};
 use crate::spec::Id;
 use crate::state::in_user_namespace;
 use crate::sys::errno;
+pub(super) use lookups::Lookups;
 pub(super) use removal::remove;
 use root::Root;
 

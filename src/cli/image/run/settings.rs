@@ -7,11 +7,12 @@ use caps::Capability;
 use serde_json::{Value, json};
 
 use super::{limits, mounts};
-use crate::cli::{Call, signal};
+use crate::cli::Call;
 use crate::container;
 use crate::image::bundle::{Network, RESERVED, Seccomp, Settings, is_reserved};
 use crate::spec::Id;
 use crate::spec::defaults::CAPABILITIES;
+use crate::spec::signal;
 
 pub(super) fn settings(call: &Call, id: &Id) -> Result<Settings, anyhow::Error> {
     let arguments = (1..call.arguments.len()).map(|number| Ok(call.text(number)?.to_owned()));

@@ -1,4 +1,4 @@
-//! Signals as users write them.
+//! Signals as users and images write them.
 
 use std::str::FromStr;
 
@@ -6,11 +6,11 @@ use nix::sys::signal::Signal;
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown signal {0:?}")]
-pub(super) struct UnknownSignal(String);
+pub struct UnknownSignal(String);
 
 /// A number goes to the kernel as it is; a name has any case, with or without `SIG`. `RTMIN+n` and
 /// `RTMAX-n` are crun's addition.
-pub(super) fn parse(word: &str) -> Result<i32, UnknownSignal> {
+pub fn parse(word: &str) -> Result<i32, UnknownSignal> {
     let unknown = || UnknownSignal(word.into());
     if let Ok(number) = word.parse::<i64>() {
         // What does not fit is no signal, as little as the greatest that does.
