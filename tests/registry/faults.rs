@@ -131,15 +131,20 @@ fn a_length_that_is_not_the_blobs_is_told() {
 }
 
 #[test]
-fn a_registry_that_is_busy_is_asked_again() {
+fn a_registry_that_is_busy_or_breaks_off_is_asked_again() {
     let built = image();
     let server = Server::start(move |number, request| match number {
         0 => Reply::new(503, "busy"),
         1 => Reply::raw("this is not HTTP\r\n\r\n"),
         2 => Reply::new(502, "<html>a proxy</html>"),
+        // The manifest breaks off, and so does what comes after it.
+        3 | 5 => serve(&built, request).only(20, Then::HangUp),
         _ => serve(&built, request),
     });
-    pull(&open(&server.host(), &access()), &image());
+    let mut access = access();
+    access.patience.attempts = 6;
+    pull(&open(&server.host(), &access), &image());
+    assert_eq!(server.seen().len(), 4 + 5);
 }
 
 #[test]

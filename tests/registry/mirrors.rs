@@ -89,5 +89,17 @@ fn a_mirror_learns_nothing_that_is_the_registrys() {
         registry.seen()[1].header("authorization"),
         Some("Basic bWU6c2VjcmV0")
     );
-    assert!(Login::parse("no colon").is_none());
+
+    // Nor what was typed for it.
+    let access = Access {
+        login: Login::parse("me:secret"),
+        ..access
+    };
+    refused(&open(&registry.host(), &access));
+    assert!(
+        mirror
+            .seen()
+            .iter()
+            .all(|request| request.header("authorization").is_none())
+    );
 }

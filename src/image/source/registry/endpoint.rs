@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::authorization::Authorization;
 use super::configuration::Place;
 use super::error::Shown;
-use super::{Access, Cause, challenge};
+use super::{Access, Cause, Patience, challenge};
 use crate::net::{Client, Request, Response, Url, random};
 
 /// Of a message that a registry sends with an error.
@@ -24,7 +24,7 @@ pub(super) struct Endpoint {
     pub(super) is_mirror: bool,
     client: Client,
     authorization: Authorization,
-    access: Access,
+    patience: Patience,
     /// The schemes that are still to be tried; one, once it is known.
     schemes: Mutex<&'static [&'static str]>,
 }
@@ -33,6 +33,11 @@ impl Endpoint {
     /// `named` is what the user asked for: where the place is not a mirror, the login for that serves.
     pub(super) fn new(access: &Access, place: Place, named: (&str, &str)) -> Result<Self, Cause> {
         let (client, schemes) = access.client(&place)?;
+        let mut access = access.clone();
+        if place.is_mirror {
+            // What the user typed is for the registry that he named.
+            access.login = None;
+        }
         let mut names = vec![(place.host.clone(), place.repository.clone())];
         let named = (named.0.to_owned(), named.1.to_owned());
         if !place.is_mirror && named != names[0] {
@@ -40,8 +45,8 @@ impl Endpoint {
         }
         Ok(Self {
             client,
-            authorization: Authorization::new(access, names),
-            access: access.clone(),
+            authorization: Authorization::new(&access, names),
+            patience: access.patience,
             schemes: Mutex::new(schemes),
             host: place.host,
             repository: place.repository,
@@ -49,17 +54,19 @@ impl Endpoint {
         })
     }
 
-    /// GETs what is below the repository. What may do better in a while is tried again, but not the
-    /// look-up of a name: that has asked each server several times by itself, and nothing has begun.
-    pub(super) fn get(
+    /// GETs a document below the repository, and reads it by `read`. What may do better in a while is
+    /// tried again, but not the look-up of a name: that has asked each server several times by itself, and
+    /// nothing has begun.
+    pub(super) fn get<T>(
         &self,
         path: &str,
         headers: &[(&'static str, String)],
         what: &str,
-    ) -> Result<Response, Cause> {
+        read: impl Fn(Response) -> Result<T, Cause>,
+    ) -> Result<T, Cause> {
         let mut attempt = 0;
         loop {
-            match self.get_once(path, headers, what) {
+            match self.get_once(path, headers, what).and_then(&read) {
                 Err(cause) if cause.is_transient() && !cause.is_of_name() => {
                     self.pause(attempt, cause)?;
                 }
@@ -71,7 +78,7 @@ impl Endpoint {
 
     /// Waits after the failure of an attempt (from 0), or gives it back if that was the last.
     pub(super) fn pause(&self, attempt: u32, cause: Cause) -> Result<(), Cause> {
-        let patience = self.access.patience;
+        let patience = self.patience;
         if attempt + 1 >= patience.attempts {
             return Err(cause);
         }

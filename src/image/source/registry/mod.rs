@@ -92,18 +92,19 @@ impl Registry {
             None => self.reference.tag().unwrap_or("latest").to_owned(),
         };
         let what = format!("manifest {by} in {}", endpoint.repository);
-        let response = endpoint.get(&format!("manifests/{by}"), &accept(), &what)?;
-        let told = response
-            .header("docker-content-digest")
-            .and_then(|text| text.parse::<Digest>().ok());
-        let media_type = response.header("content-type").unwrap_or_default();
-        let media_type = media_type
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_owned();
-        let bytes = read(endpoint, response)?;
+        let path = format!("manifests/{by}");
+        let (told, media_type, bytes) = endpoint.get(&path, &accept(), &what, |response| {
+            let told = response.header("docker-content-digest");
+            let told = told.and_then(|text| text.parse::<Digest>().ok());
+            let media_type = response.header("content-type").unwrap_or_default();
+            let media_type = media_type
+                .split(';')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_owned();
+            Ok((told, media_type, read(endpoint, response)?))
+        })?;
         // What the user named counts, then what the registry says it is.
         let wanted = digest.cloned().or(told);
         let found = match &wanted {
@@ -145,7 +146,7 @@ impl Source for Registry {
         let path = format!("{folder}/{digest}");
         Ok(self.ask(|endpoint| {
             let what = format!("document {digest} in {}", endpoint.repository);
-            read(endpoint, endpoint.get(&path, &accept(), &what)?)
+            endpoint.get(&path, &accept(), &what, |response| read(endpoint, response))
         })?)
     }
 
