@@ -1,6 +1,7 @@
 //! Layers, good and hostile, unpacked into a directory.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod attacks;
 #[path = "../harness/mod.rs"]
 mod harness;
 #[path = "../harness/images/mod.rs"]

@@ -1,8 +1,10 @@
 //! A place of a test's own where layers are unpacked.
 
+use std::cell::RefCell;
 use std::ffi::CStr;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use bulkhead::image::documents::{Compression, Descriptor, Layer};
@@ -36,11 +38,15 @@ pub(crate) fn described(packed: &Packed) -> Layer {
 
 pub(crate) struct Ground {
     dir: PathBuf,
+    before: RefCell<Vec<String>>,
 }
 
 impl Ground {
     pub(crate) fn new(name: &str) -> Self {
-        Self { dir: scratch(name) }
+        Self {
+            dir: scratch(name),
+            before: RefCell::default(),
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -68,6 +74,48 @@ impl Ground {
         fs::create_dir(&path).unwrap();
         let into = File::open(path).unwrap();
         layer::unpack(blob, layer, into.as_fd(), how)
+    }
+
+    /// Files beside the trees, as an escape would find them.
+    pub(crate) fn lay_out_outside(&self) {
+        fs::create_dir(self.path("outside")).unwrap();
+        for name in ["outside/file", "outside/other"] {
+            fs::write(self.path(name), b"outside").unwrap();
+        }
+        *self.before.borrow_mut() = self.outside();
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_outside_is_untouched(&self) {
+        assert_eq!(self.outside(), *self.before.borrow());
+    }
+
+    pub(crate) fn is_outside_untouched(&self) -> bool {
+        self.outside() == *self.before.borrow()
+    }
+
+    fn outside(&self) -> Vec<String> {
+        let mut seen = Vec::new();
+        for name in ["outside", "outside/file", "outside/other"] {
+            let stat = fs::symlink_metadata(self.path(name)).unwrap();
+            let content = fs::read(self.path(name)).unwrap_or_default();
+            let (mode, owner) = (stat.mode(), (stat.uid(), stat.gid()));
+            let times = (
+                stat.mtime(),
+                stat.mtime_nsec(),
+                stat.ctime(),
+                stat.ctime_nsec(),
+            );
+            seen.push(format!(
+                "{name} {mode:o} {owner:?} {} {times:?} {content:?}",
+                stat.nlink()
+            ));
+        }
+        seen.push(format!(
+            "{}",
+            fs::read_dir(self.path("outside")).unwrap().count()
+        ));
+        seen
     }
 
     pub(crate) fn xattr(&self, path: &Path, name: &CStr) -> Option<Vec<u8>> {

@@ -9,10 +9,14 @@
 //! stays under the descriptor. On an error what was written stays: the caller unpacks into a directory of its
 //! own, which becomes a layer by rename when it is whole, and is removed by descriptors when it is not.
 
+mod below;
 mod blob;
+mod complete;
 mod dress;
 mod error;
+mod flatten;
 mod leanings;
+mod merge;
 mod names;
 mod packing;
 mod pipe;
@@ -22,7 +26,9 @@ mod walk;
 mod whiteouts;
 mod write;
 
+pub use complete::complete;
 pub use error::{Error, Fault};
+pub use flatten::flatten;
 pub use leanings::Leanings;
 pub use policy::{Devices, Form, Limits, Owners, Unpacking};
 pub use write::{Dropped, Removed, Unpacked};

@@ -178,6 +178,14 @@ impl Walk {
         Ok(true)
     }
 
+    /// Goes to a directory that may not be there, or be something else.
+    pub(super) fn enter_if_there(&mut self, parts: &[CString]) -> Result<bool, Fault> {
+        match self.enter(parts, &mut Nothing) {
+            Err(Fault::Parent(_) | Fault::Links) => Ok(false),
+            other => other,
+        }
+    }
+
     /// Goes to a directory of the one where it stands.
     pub(super) fn step(&mut self, name: &CStr) -> Result<(), Fault> {
         if self.levels.len() > DEEPEST {
