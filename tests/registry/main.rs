@@ -7,6 +7,7 @@ mod harness;
 mod images;
 
 mod aws;
+mod bare_root;
 mod daemon;
 mod faults;
 mod images_at;

@@ -266,3 +266,8 @@ fn a_registry_that_no_server_knows_is_named_with_them() {
          127.0.0.20:5353"
     );
 }
+
+/// For who has no say in the port.
+pub(crate) fn serve_at_port_53(last: u8) {
+    serve(last, 53, How::Well);
+}
