@@ -12,8 +12,10 @@ pub mod name;
 pub mod platform;
 pub mod progress;
 pub mod reference;
+pub mod save;
 pub mod source;
 pub mod store;
+pub mod take;
 pub mod users;
 
 pub use digest::{Digest, Hasher};

@@ -26,6 +26,7 @@ pub mod signal;
 pub mod sweep;
 pub mod terminal;
 pub mod time;
+pub mod tree;
 pub mod users;
 pub mod xattr;
 

@@ -1,14 +1,18 @@
 //! `image`: a group of commands, one file each.
 
 mod inspect;
+mod load;
 mod ls;
-#[allow(dead_code, reason = "for pull and load")]
 mod progress;
 mod prune;
+mod pull;
 mod rm;
 pub(super) mod run;
+mod save;
 mod size;
 mod tag;
+mod taking;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -42,11 +46,15 @@ pub(super) const COMMAND: Command = Command {
 /// In the order of the help.
 pub(super) static COMMANDS: &[Command] = &[
     run::COMMAND,
+    pull::COMMAND,
+    load::COMMAND,
+    save::COMMAND,
     ls::COMMAND,
     inspect::COMMAND,
     tag::COMMAND,
     rm::COMMAND,
     prune::COMMAND,
+    verify::COMMAND,
 ];
 
 /// `--store`, which every command of images has.

@@ -1,5 +1,7 @@
 //! Sources: where the documents and blobs of an image are read.
 
+mod archive;
+mod docker;
 mod layout;
 mod oci;
 pub mod registry;
@@ -13,11 +15,14 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
+pub use archive::Spool;
 pub use layout::{blob_path, open_blob, read_document};
 pub use oci::REF_NAME;
 
+use self::archive::Archive;
+use self::registry::{Access, Registry};
 use super::documents::{self, Descriptor, LARGEST};
-use super::{Digest, Reference};
+use super::{Digest, Name, Reference, layer};
 use crate::sys::{errno, reason};
 
 /// A place that has one image.
@@ -51,6 +56,39 @@ impl fmt::Debug for Offer {
             .field(&self.label)
             .field(&self.names)
             .finish()
+    }
+}
+
+/// The images that a name means: of a registry one, of a file all where it has no tag. `spool` makes a file
+/// without a name, for an archive that cannot be read where it lies.
+pub fn open(name: &Name, access: &Access, spool: Spool<'_>) -> Result<Vec<Offer>, Error> {
+    match name {
+        Name::Registry(reference) => Ok(vec![Offer {
+            label: reference.to_string(),
+            names: vec![reference.clone()],
+            source: Box::new(Registry::open(reference, access)?),
+        }]),
+        Name::Layout { dir, tag } => layout(dir, tag.as_deref()),
+        Name::OciArchive { file, tag } => {
+            oci::offers(Arc::new(Archive::open(file, spool)?), tag.as_deref())
+        }
+        Name::DockerArchive { file, tag } => {
+            let archive = Arc::new(Archive::open(file, spool)?);
+            match archive.has(docker::MANIFEST) {
+                true => docker::offers(&archive, tag.as_deref()),
+                false => oci::offers(archive, tag.as_deref()),
+            }
+        }
+    }
+}
+
+/// All images of an archive, whichever kind it is; of one that is both, as Docker writes it since version
+/// 25, the layout has the digests of a registry.
+pub fn archive(path: &Path, spool: Spool<'_>) -> Result<Vec<Offer>, Error> {
+    let archive = Arc::new(Archive::open(path, spool)?);
+    match archive.has("index.json") {
+        true => oci::offers(archive, None),
+        false => docker::offers(&archive, None),
     }
 }
 
@@ -123,6 +161,23 @@ pub enum Error {
     Several { path: PathBuf, names: Vec<String> },
     #[error("{path}: oci-layout: {found:?}: only layouts of version 1 are read")]
     Version { path: PathBuf, found: String },
+    #[error("{path}: {}{fault}", .place.as_deref().map(|p| format!("{p}: ")).unwrap_or_default())]
+    Archive {
+        path: PathBuf,
+        place: Option<String>,
+        fault: layer::Fault,
+    },
+    #[error("{path}: unpack: {cause}")]
+    Unpack {
+        path: PathBuf,
+        cause: std::io::Error,
+    },
+    #[error("{0}: it has more members than an archive of images")]
+    ManyMembers(PathBuf),
+    #[error("{path}: {name:?} is there twice")]
+    Twice { path: PathBuf, name: String },
+    #[error("make a file for what is unpacked of an archive: {0}")]
+    Spool(String),
     #[error(transparent)]
     Registry(#[from] registry::Error),
 }
@@ -153,6 +208,14 @@ impl Error {
         Self::Document {
             path: path.join(name),
             cause,
+        }
+    }
+
+    fn archive(path: &Path, place: &str, fault: layer::Fault) -> Self {
+        Self::Archive {
+            path: path.into(),
+            place: Some(place.into()),
+            fault,
         }
     }
 

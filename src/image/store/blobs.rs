@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, renameat};
-use nix::sys::stat::fstatat;
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{Mode, fstatat};
 
 use super::{Error, Scratch, Store};
 use crate::image::Digest;
@@ -57,6 +57,15 @@ impl Scratch {
         let mut file = self.create_blob(digest)?;
         file.write_all(bytes)
             .map_err(|error| self.blob_fault(digest, &error))
+    }
+
+    /// A blob that was written here, from its beginning.
+    pub fn open_blob(&self, digest: &Digest) -> Result<File, Error> {
+        let name = scratch_name(digest);
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        openat(self.dir(), name.as_str(), flags, Mode::empty())
+            .map(File::from)
+            .map_err(|errno| Error::call(&self.path().join(name), "open", errno))
     }
 
     pub fn create_blob(&self, digest: &Digest) -> Result<File, Error> {

@@ -93,8 +93,13 @@ impl Store {
         self.path.join(place(key)).join("tree")
     }
 
-    pub fn open_layer(&self, key: &Digest) -> Result<OwnedFd, Error> {
-        self.open_dir(&format!("{}/tree", place(key)))
+    /// The tree of a layer, under whichever of its names it is there.
+    pub fn open_layer(&self, diff_id: &Digest, chain_id: &Digest) -> Result<OwnedFd, Error> {
+        let key = self.find_layer(diff_id, chain_id)?;
+        let key = key.ok_or_else(|| Error::NoLayer {
+            diff_id: diff_id.clone(),
+        })?;
+        self.open_dir(&format!("{}/tree", place(&key)))
     }
 
     pub fn layer_record(&self, key: &Digest) -> Result<LayerRecord, Error> {
@@ -136,6 +141,14 @@ impl Scratch {
         let mode = Mode::from_bits_truncate(0o755);
         nix::sys::stat::mkdirat(&above, "tree", mode).map_err(fault("make"))?;
         openat(&above, "tree", DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty()).map_err(fault("open"))
+    }
+
+    /// The tree of a layer that was made here.
+    pub fn open_layer(&self, name: &str) -> Result<OwnedFd, Error> {
+        let tree = format!("{name}/tree");
+        let flags = DIRECTORY | OFlag::O_NOFOLLOW;
+        openat(self.dir(), tree.as_str(), flags, Mode::empty())
+            .map_err(|errno| Error::call(&self.path().join(tree), "open", errno))
     }
 
     /// Writes down what a tree is of: the last thing before it may be placed.

@@ -28,6 +28,7 @@ mod layers;
 mod scratch;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -43,6 +44,7 @@ pub use garbage::Freed;
 pub use index::Image;
 pub use layers::{LayerRecord, Made, chain_ids};
 pub use scratch::Scratch;
+pub use verify::{Damage, Report};
 
 use super::source::{self, Offer};
 

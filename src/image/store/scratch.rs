@@ -81,6 +81,15 @@ impl Scratch {
         Ok(file)
     }
 
+    /// Removes a directory that was made here, and all in it.
+    pub fn remove(&self, name: &str) -> Result<(), Error> {
+        let fault = |errno| Error::call(&self.path.join(name), "remove", errno);
+        let flags = DIRECTORY | OFlag::O_NOFOLLOW;
+        let dir = openat(&*self.dir, name, flags, Mode::empty()).map_err(fault)?;
+        sweep::empty(dir).map_err(fault)?;
+        unlinkat(&*self.dir, name, UnlinkatFlags::RemoveDir).map_err(fault)
+    }
+
     /// A new directory.
     pub fn make_dir(&self, name: &str) -> Result<OwnedFd, Error> {
         let fault = |act| {

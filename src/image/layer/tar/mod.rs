@@ -146,6 +146,11 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
+    /// Bytes read so far: behind a header, where the content begins.
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+
     /// At most as much as [`Self::content`] gave.
     pub fn consume(&mut self, amount: usize) {
         self.input.consume(amount);
@@ -382,6 +387,17 @@ impl<R: BufRead> Reader<R> {
                 return Ok(lines.into_pieces());
             }
         }
+    }
+}
+
+impl<R: BufRead + io::Seek> Reader<R> {
+    /// Passes over what is left of the content without reading it; whether it is there is not seen.
+    pub fn seek_over(&mut self) -> io::Result<()> {
+        let length = self.left + std::mem::take(&mut self.padding);
+        self.left = 0;
+        self.at += length;
+        let offset = i64::try_from(length).map_err(|_| io::ErrorKind::InvalidInput)?;
+        self.input.seek_relative(offset)
     }
 }
 

@@ -1,0 +1,72 @@
+//! Damage is found and named.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::ground::{Ground, image};
+use crate::harness::needs;
+
+#[test]
+fn each_damage_is_named_and_mended_by_another_load() {
+    needs!(root);
+    let ground = Ground::new("damage");
+    let name = ground.load("one", image("one"));
+    let top = ground.top(&name);
+    let store = ground.store();
+    let layers = store.image_layers(&store.resolve(&name).unwrap()).unwrap();
+    let blob = ground
+        .store_path()
+        .join("blobs/sha256")
+        .join(layers[1].blob.digest.hex());
+    type Damage<'a> = (&'a dyn Fn(), &'a str);
+    let flip = |path: &Path| {
+        let mut bytes = fs::read(path).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        let time = fs::metadata(path).unwrap().modified().unwrap();
+        fs::write(path, bytes).unwrap();
+        fs::File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
+    };
+    let damages: &[Damage<'_>] = &[
+        (&|| flip(&blob), "its digest is sha256:"),
+        (&|| fs::remove_file(&blob).unwrap(), "the blob is not there"),
+        (
+            &|| flip(&top.join("etc/one")),
+            "\"./etc/one\": its content is another",
+        ),
+        (
+            &|| {
+                let mode = fs::Permissions::from_mode(0o4755);
+                fs::set_permissions(top.join("etc/one"), mode).unwrap();
+            },
+            "\"./etc/one\": its mode is another",
+        ),
+        (
+            &|| fs::remove_dir_all(top.parent().unwrap()).unwrap(),
+            "the layer is not unpacked",
+        ),
+    ];
+    for (damage, said) in damages {
+        ground.verifies();
+        damage();
+        let failed = ground.call(&["verify"]).failed_with("are damaged");
+        assert!(failed.stdout.contains(said), "{said}: {}", failed.stdout);
+        ground.call(&["rm", &name]).succeeded();
+        ground.call(&["load", "-q", "oci:one"]).succeeded();
+    }
+    let report = ground
+        .call(&["verify", "--format", "json"])
+        .succeeded()
+        .stdout;
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(
+        (report["blobs"].as_u64(), report["layers"].as_u64()),
+        (Some(4), Some(2))
+    );
+}
