@@ -22,10 +22,10 @@ use crate::images_at::{
 use crate::server::{Reply, Seen, Server, Then};
 
 /// `me` with the password `secret`, by bcrypt.
-const ME: &str = "me:$2b$04$Qp1Qv/xwgHzNfYlUVPJ4SeXi3JSZz0Hhj88B.J81vdJD8MPaumeai\n";
+pub(crate) const ME: &str = "me:$2b$04$Qp1Qv/xwgHzNfYlUVPJ4SeXi3JSZz0Hhj88B.J81vdJD8MPaumeai\n";
 
 /// `me:secret` in base64.
-const ME_ENCODED: &str = "bWU6c2VjcmV0";
+pub(crate) const ME_ENCODED: &str = "bWU6c2VjcmV0";
 
 #[test]
 fn a_registry_without_users_lets_everybody_in() {

@@ -5,9 +5,12 @@
 mod harness;
 #[path = "../harness/images/mod.rs"]
 mod images;
+#[path = "../program/mod.rs"]
+mod program;
 
 mod aws;
 mod bare_root;
+mod commands;
 mod daemon;
 mod faults;
 mod images_at;
