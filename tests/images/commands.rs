@@ -1,11 +1,13 @@
 //! The commands, one by one.
 
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
 use bulkhead::spec::Id;
 use serde_json::Value;
 
 use crate::ground::{Ground, image, layer};
 use crate::harness::needs;
-use crate::images::Image;
+use crate::images::{Entry, Image, Packed};
 
 #[test]
 fn an_image_is_loaded_listed_and_inspected() {
@@ -208,6 +210,52 @@ fn each_way_to_be_told_has_its_stream() {
         .call(&["load", "-q", "--name", "own:5", &place])
         .succeeded();
     assert_eq!(named.stdout, "docker.io/library/own:5\n");
+}
+
+#[test]
+fn a_layer_that_leans_on_those_below_has_what_it_takes_from_them() {
+    needs!(root);
+    let ground = Ground::new("leaning");
+    let base = Packed::gzip([
+        Entry::dir("srv/").mode(0o700).owner(7, 8),
+        Entry::file("srv/file", "below").owner(7, 8),
+    ]);
+    // Neither the directory nor the target of the link is in the layer.
+    let upper = Packed::gzip([
+        Entry::file("srv/new", "above"),
+        Entry::hardlink("srv/link", "srv/file"),
+    ]);
+    let name = ground.load("one", Image::of([base, upper]));
+    let top = ground.top(&name);
+    let srv = std::fs::metadata(top.join("srv")).unwrap();
+    assert_eq!(
+        (srv.permissions().mode() & 0o7777, srv.uid(), srv.gid()),
+        (0o700, 7, 8)
+    );
+    assert_eq!(
+        std::fs::read_to_string(top.join("srv/link")).unwrap(),
+        "below"
+    );
+    ground.verifies();
+    // On another base it is another layer.
+    let other = Packed::gzip([
+        Entry::dir("srv/").mode(0o755),
+        Entry::file("srv/file", "other"),
+    ]);
+    let upper = Packed::gzip([
+        Entry::file("srv/new", "above"),
+        Entry::hardlink("srv/link", "srv/file"),
+    ]);
+    let second = ground.load("two", Image::of([other, upper]));
+    assert_eq!(
+        std::fs::read_to_string(ground.top(&second).join("srv/link")).unwrap(),
+        "other"
+    );
+    assert_eq!(
+        std::fs::read_to_string(top.join("srv/link")).unwrap(),
+        "below"
+    );
+    ground.verifies();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Layers unpacked: `layers/HEX`, for the digest of what the layer's tree depends on.
 
 use std::collections::BTreeSet;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use nix::dir::Dir;
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{DIRECTORY, Error, Image, Scratch, Store};
 use crate::image::Digest;
 use crate::image::documents::Layer;
+use crate::image::layer::{self, Unpacked};
 use crate::image::source::read_document;
 
 /// What is said beside a layer's tree of its making.
@@ -52,6 +53,22 @@ pub fn chain_ids<'a>(diff_ids: impl IntoIterator<Item = &'a Digest>) -> Vec<Dige
         });
     }
     chain
+}
+
+/// Gives a layer's tree what it takes from the trees below it, bottom first.
+pub fn complete(
+    layer: &Layer,
+    unpacked: &Unpacked,
+    below: &[OwnedFd],
+    tree: BorrowedFd<'_>,
+) -> Result<(), layer::Error> {
+    let top_first: Vec<_> = below.iter().rev().map(AsFd::as_fd).collect();
+    let completed = layer::complete(&unpacked.leanings, &top_first, tree);
+    completed.map_err(|(place, fault)| layer::Error {
+        layer: layer.blob.digest.clone(),
+        place,
+        fault,
+    })
 }
 
 impl Store {

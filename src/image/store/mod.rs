@@ -42,7 +42,7 @@ pub use containers::{Container, Hold};
 pub use error::Error;
 pub use garbage::Freed;
 pub use index::Image;
-pub use layers::{LayerRecord, Made, chain_ids};
+pub use layers::{LayerRecord, Made, chain_ids, complete};
 pub use scratch::Scratch;
 pub use verify::{Damage, Report};
 

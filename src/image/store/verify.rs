@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::fd::AsFd;
 
 use super::layers::place;
-use super::{Error, Scratch, Store, Using, chain_ids};
+use super::{Error, Scratch, Store, Using, chain_ids, complete};
 use crate::image::documents::{Descriptor, Layer};
 use crate::image::layer::{self, Unpacking};
 use crate::image::source::blob_path;
@@ -149,7 +149,16 @@ impl Store {
         };
         let file = self.open_blob(&own.blob).map_err(words)?;
         let made = scratch.make_layer(name).map_err(words)?;
-        layer::unpack(file, own, made.as_fd(), how).map_err(|error| error.to_string())?;
+        let unpacked =
+            layer::unpack(file, own, made.as_fd(), how).map_err(|error| error.to_string())?;
+        if !unpacked.leanings.is_empty() {
+            let trees = below.iter().zip(chain);
+            let trees = trees
+                .map(|(layer, chain_id)| self.open_layer(&layer.diff_id, chain_id))
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(words)?;
+            complete(own, &unpacked, &trees, made.as_fd()).map_err(|error| error.to_string())?;
+        }
         let tree = self
             .open_layer(&own.diff_id, &chain[below.len()])
             .map_err(words)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::thread;
@@ -13,7 +13,7 @@ use crate::image::documents::Layer;
 use crate::image::layer::{self, Unpacked};
 use crate::image::progress::Event;
 use crate::image::source::Source;
-use crate::image::store::{LayerRecord, Made, Scratch, Work, chain_ids};
+use crate::image::store::{LayerRecord, Made, Scratch, Work, chain_ids, complete};
 use crate::image::{Digest, Hasher, Store};
 
 /// Bytes between two looks at whether another thread has failed.
@@ -73,9 +73,14 @@ pub(super) fn bring(
     work.blobs
         .extend(fetched.map(|job| job.layer.blob.digest.clone()));
     let trees = crew.made.into_inner().expect("a thread does not panic");
-    let trees = trees.iter();
-    work.layers
-        .extend(trees.map(|(place, unpacked)| made(layers, &chain, *place, unpacked)));
+    for (place, unpacked) in &trees {
+        if !unpacked.leanings.is_empty() {
+            let below = below(store, scratch, &layers[..*place], &chain, work)?;
+            let tree = scratch.open_layer(&tree_name(*place))?;
+            complete(&layers[*place], unpacked, &below, tree.as_fd())?;
+        }
+        work.layers.push(made(layers, &chain, *place, unpacked));
+    }
     Ok(())
 }
 
@@ -254,4 +259,23 @@ fn made(layers: &[Layer], chain: &[Digest], place: usize, unpacked: &Unpacked) -
             bytes: unpacked.bytes,
         },
     }
+}
+
+/// The trees below a layer, bottom first: of the store, or made just now.
+fn below(
+    store: &Store,
+    scratch: &Scratch,
+    layers: &[Layer],
+    chain: &[Digest],
+    work: &Work,
+) -> Result<Vec<OwnedFd>, Error> {
+    let tree = |(layer, chain_id): (&Layer, &Digest)| {
+        let is_it = |made: &&Made| [&layer.diff_id, chain_id].contains(&made.record.key());
+        match work.layers.iter().find(is_it) {
+            Some(made) => scratch.open_layer(&made.name),
+            None => store.open_layer(&layer.diff_id, chain_id),
+        }
+    };
+    let trees = layers.iter().zip(chain).map(tree);
+    Ok(trees.collect::<Result<_, _>>()?)
 }
