@@ -55,7 +55,7 @@ pub use delete::delete;
 pub use dry_run::plan;
 pub use events::{Event, Usage, events, stats};
 pub use exec::{ExecOptions, exec};
-pub use image::{ImageRun, id_maps, run_image};
+pub use image::{ImageRun, id_maps, remove_by, run_image};
 pub use kill::kill;
 pub use list::{Listed, list};
 pub use pause::pause;
@@ -131,8 +131,6 @@ pub enum Error {
     ImageUsers(String),
     #[error("the files of the container in the image store: {0}")]
     ImageFiles(crate::sys::apart::Error),
-    #[error("the layers cannot be stacked here: {0}")]
-    NoOverlay(String),
     #[error("the ids of the container: {0}")]
     UserNamespace(launch::Error),
     #[error(transparent)]

@@ -1,7 +1,14 @@
-//! Containers of images: their roots, what they are given by default, and their lives.
+//! Containers of images: what they are given by default, each flag, and their lives.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../harness/images/mod.rs"]
+mod images;
 
-mod overlay;
+mod defaults;
+mod flags;
+mod flat;
+mod life;
+mod machine;
+mod rootless;

@@ -1,12 +1,15 @@
 //! `image prune`: what nothing refers to goes.
 
+use std::path::Path;
+
 use clap::Arg;
 
 use super::super::arguments::Order;
 use super::super::usage::Count;
-use super::super::{Call, Command, output};
+use super::super::{Call, Command, chain, output};
 use super::size::shown;
 use super::{format_flag, store_flag};
+use crate::container;
 use crate::image::Store;
 use crate::image::store::Freed;
 
@@ -29,16 +32,22 @@ fn flags() -> Vec<Arg> {
 }
 
 fn run(call: &Call) -> Result<u8, anyhow::Error> {
-    let freed = match Store::open_existing(&call.store_path())? {
+    let (path, as_json) = (call.store_path(), call.wants_json());
+    let text = container::remove_by(|| prune(&path, as_json).map_err(|e| chain(&e)))?;
+    output::print(&text)?;
+    Ok(0)
+}
+
+fn prune(path: &Path, as_json: bool) -> Result<String, anyhow::Error> {
+    let freed = match Store::open_existing(path)? {
         Some(store) => store.prune(&store.alone()?)?,
         None => Freed::default(),
     };
-    let text = match call.wants_json() {
+    let text = match as_json {
         true => serde_json::to_string(&freed)?,
         false => words(&freed),
     };
-    output::print(&(text + "\n"))?;
-    Ok(0)
+    Ok(text + "\n")
 }
 
 fn words(freed: &Freed) -> String {

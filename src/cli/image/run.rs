@@ -8,18 +8,24 @@ mod settings;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 
 use super::super::arguments::Order;
 use super::super::usage::Count;
 use super::super::{Call, Command, chain, output};
+use super::taking;
 use crate::container::{self, ImageRun, RunOptions};
 use crate::image::bundle::Network;
-use crate::image::store::Image;
-use crate::image::{Name, Platform, Store};
+use crate::image::store::{Error, Image};
+use crate::image::{Name, Store, source};
 use crate::spec::Id;
+use crate::sys::apart::apart;
 use crate::sys::exec;
+
+/// However slow a registry is.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 pub(in crate::cli) const NAME: &str = "image run";
 
@@ -107,23 +113,41 @@ fn generate() -> Result<Id, anyhow::Error> {
 /// The image, taken into the store where `--pull` wants it.
 fn image(call: &Call, store: &Store) -> Result<Image, anyhow::Error> {
     let text = call.text(0)?;
-    let pull = call.word("pull").unwrap_or("missing");
-    let platform = call.word("platform").map(Platform::parse).transpose()?;
+    let (pull, platform) = (call.word("pull").unwrap_or("missing"), call.platform()?);
     let name = Name::parse(text)?;
-    let is_here = matches!(name, Name::Registry(_));
-    if pull != "always" && is_here {
-        match store.resolve(text) {
-            Ok(image) if platform.as_ref().is_none_or(|p| *p == image.platform) => {
-                return Ok(image);
+    // What a layout or an archive has may be another by now; its blobs are not copied twice.
+    let is_named = matches!(name, Name::Registry(_));
+    if is_named && pull != "always" {
+        let found = store.resolve(text);
+        let is_wanted = |image: &Image| platform.as_ref().is_none_or(|p| *p == image.platform);
+        match found {
+            Ok(image) if is_wanted(&image) => return Ok(image),
+            Ok(image) if pull == "never" => {
+                bail!(
+                    "{text} is here for {} only, and --pull never",
+                    image.platform
+                )
             }
-            Ok(_) | Err(crate::image::store::Error::NoImage(_)) if pull != "never" => {}
-            Ok(image) => bail!(
-                "{text} is here for {} only, and --pull never",
-                image.platform
-            ),
+            Ok(_) => {}
+            Err(Error::NoImage(_)) if pull == "missing" => {}
             Err(e) => return Err(e.into()),
         }
     }
-    let _ = name;
-    bail!("{text} is not in the store: pull or load it first")
+    // That takes threads, and this process is to have one.
+    let digest = apart(PATIENCE, || take(call, &name).map_err(|e| chain(&e)))?;
+    let mut images = store.images()?.into_iter();
+    let taken = images.find(|image| image.manifest.digest.to_string() == digest);
+    taken.with_context(|| format!("{text}: somebody has removed it again"))
+}
+
+/// The digest of the manifest.
+fn take(call: &Call, name: &Name) -> Result<String, anyhow::Error> {
+    let store = call.store()?;
+    let using = store.using()?;
+    let scratch = store.scratch(&using)?;
+    let spool = || taking::spool(&scratch);
+    let offers = source::open(name, &call.access()?, &spool)?;
+    let offer = source::only(name.to_string().as_ref(), offers)?;
+    let image = call.fetch(&store, &using, &offer, &offer.names)?;
+    Ok(image.manifest.digest.to_string())
 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use anyhow::{Context, anyhow};
 use clap::Arg;
 use clap::builder::PossibleValuesParser;
+use nix::unistd::geteuid;
 
 use super::super::context::{boolean, path};
 use super::super::size;
@@ -15,6 +16,7 @@ use crate::image::source::{self, Offer, registry};
 use crate::image::store::{Image, Scratch, Using};
 use crate::image::take::{DOWNLOADS, Taking, take};
 use crate::image::{Platform, Reference, Store};
+use crate::state::in_user_namespace;
 
 /// Flags of every command that takes images.
 pub(super) fn flags() -> Vec<Arg> {
@@ -79,11 +81,21 @@ impl Call {
             limits.size =
                 size::parse(text).ok_or_else(|| anyhow!("--max-size: {text:?} is no size"))?;
         }
+        // A user has no other ids to give files to, makes no devices, and may write his own attributes only.
+        let is_user = !geteuid().is_root() || in_user_namespace();
+        let (owners, devices) = match is_user {
+            true => (Owners::One, Devices::Skip),
+            false => (Owners::AsWritten, Devices::Make),
+        };
+        let form = match form {
+            Form::Overlay if is_user => Form::UserOverlay,
+            form => form,
+        };
         Ok(Unpacking {
             form,
             limits,
-            owners: Owners::AsWritten,
-            devices: Devices::Make,
+            owners,
+            devices,
         })
     }
 
@@ -103,13 +115,25 @@ impl Call {
         using: &Using,
         offer: &Offer,
         names: &[Reference],
+    ) -> Result<(), anyhow::Error> {
+        let image = self.fetch(store, using, offer, names)?;
+        self.say_taken(store, &image, names)
+    }
+
+    /// Takes one image.
+    pub(super) fn fetch(
+        &self,
+        store: &Store,
+        using: &Using,
+        offer: &Offer,
+        names: &[Reference],
     ) -> Result<Image, anyhow::Error> {
         let downloads = match self.flags.get_one::<String>("downloads") {
             Some(text) => text.parse().context("--downloads")?,
             None => DOWNLOADS,
         };
         let progress = shown(self.show());
-        let image = take(
+        take(
             store,
             using,
             &*offer.source,
@@ -121,10 +145,7 @@ impl Call {
                 progress: &*progress,
             },
         )
-        .with_context(|| offer.label.clone())?;
-        drop(progress);
-        self.say_taken(store, &image, names)?;
-        Ok(image)
+        .with_context(|| offer.label.clone())
     }
 
     fn say_taken(

@@ -4,12 +4,11 @@ use std::fs;
 
 use nix::unistd::{getegid, geteuid};
 
-use crate::container::Error;
 use crate::spec::container::{IdMap, IdMaps};
 
 /// The user is root inside. What /etc/subuid and /etc/subgid give him follows, if the programs that may map
 /// it are there (newuidmap(1)).
-pub(super) fn of_user() -> Result<IdMaps, Error> {
+pub(super) fn of_user() -> IdMaps {
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let name = name_of(uid, &read("/etc/passwd"));
@@ -23,10 +22,10 @@ pub(super) fn of_user() -> Result<IdMaps, Error> {
         true => (Vec::new(), Vec::new()),
         false => (uids, gids),
     };
-    Ok(IdMaps {
+    IdMaps {
         uids: with_root(uid, uids),
         gids: with_root(gid, gids),
-    })
+    }
 }
 
 /// Root first, and the ranges one after the other.

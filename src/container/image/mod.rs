@@ -20,10 +20,12 @@ use crate::image::bundle::{self, Network, Settings};
 use crate::image::documents::Config;
 use crate::image::store::{Container, Image, Store};
 use crate::spec::Id;
+use crate::spec::container::IdMaps;
 use crate::state::in_user_namespace;
 use crate::sys::errno;
 pub(super) use lookups::Lookups;
 pub(super) use removal::remove;
+pub use removal::remove_by;
 use root::Root;
 
 /// What is to be run.
@@ -57,18 +59,16 @@ pub fn run_image(cx: &Context, id: &Id, store: &Store, asked: &ImageRun) -> Resu
 }
 
 /// The ids that containers of this user have inside; `None` for root, whose containers have his own.
-pub fn id_maps() -> Result<Option<crate::spec::container::IdMaps>, Error> {
-    match geteuid().is_root() {
-        true => Ok(None),
-        false => ids::of_user().map(Some),
-    }
+pub fn id_maps() -> Option<IdMaps> {
+    (!geteuid().is_root()).then(ids::of_user)
 }
 
 fn make_bundle(store: &Store, place: &Container, asked: &ImageRun) -> Result<(), Error> {
     let dir = place.path();
     let config = store.config(&store.manifest(&asked.image)?)?;
     let root = Root {
-        layers: store.layers(&asked.image)?,
+        store,
+        image: &asked.image,
         userxattr: !geteuid().is_root() || in_user_namespace(),
         users_are_ours: asked.settings.id_maps.is_some(),
     };

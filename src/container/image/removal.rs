@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use nix::unistd::geteuid;
 
-use crate::container::Error;
+use crate::container::{Error, call};
 use crate::image::Store;
 use crate::launch;
+use crate::plan::step::Kind;
 use crate::spec::container::IdMaps;
 use crate::spec::{self, Id};
 use crate::state::{Record, Slot};
-use crate::sys::apart::apart;
-use crate::sys::{clone, identity};
+use crate::sys::apart::{self, apart};
+use crate::sys::{clone, identity, reason};
 
 /// However much a container has written.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -34,27 +35,44 @@ pub(in crate::container) fn remove(slot: &Slot, record: &Record) -> Result<(), E
     remove_files(store, &record.id, maps.as_ref())
 }
 
-/// Among what the container's users have written is what is not its owner's to remove, and the kernel's own
-/// directory that nobody may read: for who is not root it is done by root of their user namespace.
 pub(super) fn remove_files(path: &Path, id: &Id, maps: Option<&IdMaps>) -> Result<(), Error> {
     let act = || match Store::open_existing(path)? {
         Some(store) => store.remove_container(id),
         None => Ok(()),
     };
-    let maps = match maps {
-        Some(maps) if !geteuid().is_root() => maps,
-        _ => return Ok(act()?),
-    };
-    identity::set_dumpable().map_err(super::super::call("become dumpable"))?;
+    match maps {
+        Some(maps) if !geteuid().is_root() => {
+            let act = || act().map(|()| String::new()).map_err(|e| e.to_string());
+            as_their_root(maps, act).map(drop)
+        }
+        _ => Ok(act()?),
+    }
+}
+
+/// Removes files of containers: all that `act` does. Its answer.
+pub fn remove_by(act: impl FnOnce() -> Result<String, String>) -> Result<String, Error> {
+    match super::id_maps() {
+        Some(maps) => as_their_root(&maps, act),
+        None => act().map_err(|why| Error::ImageFiles(apart::Error::Said(why))),
+    }
+}
+
+/// Among what the container's users have written is what is not its owner's to remove, and the kernel's own
+/// directory that nobody may read: for who is not root it is done by root of their user namespace.
+fn as_their_root(
+    maps: &IdMaps,
+    act: impl FnOnce() -> Result<String, String>,
+) -> Result<String, Error> {
+    identity::set_dumpable().map_err(call("become dumpable"))?;
     let users = launch::user_namespace(maps).map_err(Error::UserNamespace)?;
-    let removed = apart(PATIENCE, || {
-        let enter = || {
-            clone::join(users.as_fd(), libc::CLONE_NEWUSER as u64)?;
-            identity::set_gid(0)?;
-            identity::set_uid(0)
-        };
-        enter().map_err(|errno: nix::errno::Errno| crate::sys::reason(errno))?;
-        act().map(|()| String::new()).map_err(|e| e.to_string())
-    });
-    removed.map(drop).map_err(Error::ImageFiles)
+    let enter = || {
+        clone::join(users.as_fd(), Kind::User.bit())?;
+        identity::set_gid(0)?;
+        identity::set_uid(0)
+    };
+    apart(PATIENCE, || {
+        enter().map_err(reason)?;
+        act()
+    })
+    .map_err(Error::ImageFiles)
 }

@@ -1,10 +1,11 @@
 //! What the root of a container is made of: an overlay of the layers, or where the kernel has none a flat
 //! copy of them.
 
-use std::fs;
-use std::os::fd::BorrowedFd;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use nix::unistd::{getegid, geteuid};
@@ -12,6 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use super::write;
 use crate::container::{Error, call};
+use crate::image::Store;
+use crate::image::documents::Layer;
+use crate::image::layer::{Devices, Form, Limits, Owners, Unpacking, flatten};
+use crate::image::store::Image;
 use crate::image::users::Users;
 use crate::launch;
 use crate::plan::step;
@@ -22,11 +27,14 @@ use crate::sys::{clone, errno, identity, linux_version, mount};
 /// To look at a root: seconds more than it takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// However large an image is.
+const COPYING: Duration = Duration::from_secs(3600);
+
 /// How a root is to be made.
 #[derive(Debug)]
-pub(super) struct Root {
-    /// Bottom first.
-    pub(super) layers: Vec<PathBuf>,
+pub(super) struct Root<'a> {
+    pub(super) store: &'a Store,
+    pub(super) image: &'a Image,
     /// The layers are unpacked, and are to be stacked, as a user may.
     pub(super) userxattr: bool,
     /// It is mounted in a user namespace.
@@ -41,19 +49,20 @@ enum Seen {
     Refused(String),
 }
 
-impl Root {
+impl Root<'_> {
     /// Makes the root in the bundle `dir`, and reads its users.
     pub(super) fn make(&self, dir: &Path) -> Result<Users, Error> {
         for name in ["rootfs", "upper", "work"] {
             let path = dir.join(name);
             fs::create_dir(&path).map_err(|e| fault(&path, &e))?;
         }
+        let layers = self.store.layers(self.image)?;
         // What the upper directory is like is what the root of the container is like.
-        if let Some(top) = self.layers.last() {
+        if let Some(top) = layers.last() {
             dress_as(&dir.join("upper"), top)?;
         }
         let document = overlay::Document {
-            layers: self.layers.clone(),
+            layers,
             upper: Some("upper".into()),
             work: Some("work".into()),
             userxattr: self.userxattr,
@@ -64,8 +73,39 @@ impl Root {
         let asked = asked.expect("written a moment ago");
         match self.look(&asked, &dir.join("rootfs"))? {
             Seen::Users(users) => Ok(users),
-            Seen::Refused(why) => Err(Error::NoOverlay(why)),
+            Seen::Refused(why) => {
+                let id = dir.file_name().unwrap_or_default().display();
+                log::warn!("container {id}: {why}; it gets a copy of the layers");
+                fs::remove_file(dir.join(overlay::FILE)).map_err(|e| fault(dir, &e))?;
+                self.flatten(&dir.join("rootfs"))
+            }
         }
+    }
+
+    /// All layers as one tree, for this container alone.
+    fn flatten(&self, rootfs: &Path) -> Result<Users, Error> {
+        let into = File::open(rootfs).map_err(|e| fault(rootfs, &e))?;
+        let (owners, devices) = match self.users_are_ours {
+            true => (Owners::One, Devices::Skip),
+            false => (Owners::AsWritten, Devices::Make),
+        };
+        let how = Unpacking {
+            form: Form::Flat,
+            limits: Limits::default(),
+            owners,
+            devices,
+        };
+        let layers = self.store.image_layers(self.image)?;
+        let open = |layer: &Layer| -> io::Result<Box<dyn Read + Send>> {
+            let blob = self.store.open_blob(&layer.blob);
+            Ok(Box::new(blob.map_err(io::Error::other)?))
+        };
+        apart(COPYING, || {
+            let unpacked = flatten(&layers, open, into.as_fd(), &how);
+            unpacked.map(|_| String::new()).map_err(|e| e.to_string())
+        })
+        .map_err(Error::ImageFiles)?;
+        read_users(into.as_fd()).map_err(Error::ImageUsers)
     }
 
     /// Stacks the layers once as the container will, in a process with namespaces of its own.

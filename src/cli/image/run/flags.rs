@@ -4,7 +4,7 @@ use anyhow::bail;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction};
 
-use super::super::store_flag;
+use super::super::taking;
 use crate::cli::Call;
 use crate::cli::context::boolean;
 
@@ -12,7 +12,9 @@ pub(super) fn flags() -> Vec<Arg> {
     let choice = |name, values: &[&'static str]| {
         value(name).value_parser(PossibleValuesParser::new(values.to_vec()))
     };
-    vec![
+    let mut flags = taking::flags();
+    flags.extend(taking::registry_flags());
+    flags.extend([
         list("env")
             .short('e')
             .help("NAME=VALUE in the environment; NAME alone takes the caller's"),
@@ -59,11 +61,6 @@ pub(super) fn flags() -> Vec<Arg> {
         boolean("tty").short('t').help("give it a terminal"),
         choice("pull", &["missing", "always", "never"])
             .help("when to take the image (default: missing)"),
-        value("platform").help("of an image for several: os/architecture[/variant]"),
-        boolean("quiet")
-            .short('q')
-            .help("do not show how far the image has come"),
-        store_flag(),
         // One dash and two letters, as everybody writes them.
         boolean("it").hide(true),
         boolean("ti").hide(true),
@@ -73,7 +70,8 @@ pub(super) fn flags() -> Vec<Arg> {
         list("publish").short('p').hide(true),
         boolean("publish-all").short('P').hide(true),
         boolean("privileged").hide(true),
-    ]
+    ]);
+    flags
 }
 
 fn value(name: &'static str) -> Arg {
