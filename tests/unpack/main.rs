@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod attacks;
+mod below;
+mod blobs;
 #[path = "../harness/mod.rs"]
 mod harness;
 #[path = "../harness/images/mod.rs"]

@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Mutex;
 use std::thread;
 
-use nix::sys::stat::{Mode, mkdirat};
+use nix::sys::stat::{Mode, fchmod, fstat, futimens, mkdirat};
+use nix::sys::time::TimeSpec;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::error::{Error, Fault};
@@ -29,6 +30,9 @@ pub fn flatten(
     into: BorrowedFd<'_>,
     how: &Unpacking,
 ) -> Result<Vec<Unpacked>, Error> {
+    let Some(bottom) = layers.first() else {
+        return Ok(Vec::new());
+    };
     let how = Unpacking {
         form: Form::Flat,
         ..*how
@@ -37,8 +41,11 @@ pub fn flatten(
         next: 0,
         done: layers.iter().map(|_| None).collect(),
         merged: Vec::new(),
+        root: None,
         error: None,
     });
+    let of_root = |act| move |errno| layer_error(bottom, Fault::Call { act, errno });
+    fchmod(into, Mode::from_bits_truncate(0o755)).map_err(of_root("set the mode of the root"))?;
     let one = || {
         while let Some(index) = begin(&work) {
             let layer = &layers[index];
@@ -58,10 +65,12 @@ pub fn flatten(
         one();
     });
     let work = work.into_inner().expect("no thread panics");
-    match work.error {
-        Some((_, error)) => Err(error),
-        None => Ok(work.merged),
+    if let Some((_, error)) = work.error {
+        return Err(error);
     }
+    let time = work.root.unwrap_or(TimeSpec::new(0, 0));
+    futimens(into, &time, &time).map_err(of_root("set the time of the root"))?;
+    Ok(work.merged)
 }
 
 struct Work {
@@ -69,6 +78,8 @@ struct Work {
     /// Unpacked, and not yet moved to the tree.
     done: Vec<Option<(Staging, Unpacked)>>,
     merged: Vec<Unpacked>,
+    /// The time that the topmost layer that describes the root gives it.
+    root: Option<TimeSpec>,
     /// Of the lowest layer that has one.
     error: Option<(usize, Error)>,
 }
@@ -97,13 +108,28 @@ impl Work {
             && let Some((staging, unpacked)) = slot.take()
         {
             let index = self.merged.len();
-            let merged =
-                merge(staging.dir.as_fd(), &unpacked, into).and_then(|()| staging.remove(into));
+            let merged = self.merge_one(&staging, &unpacked, into);
             match merged {
                 Ok(()) => self.merged.push(unpacked),
                 Err(fault) => self.fail(index, layer_error(&layers[index], fault)),
             }
         }
+    }
+}
+
+impl Work {
+    fn merge_one(
+        &mut self,
+        staging: &Staging,
+        unpacked: &Unpacked,
+        into: BorrowedFd<'_>,
+    ) -> Result<(), Fault> {
+        if unpacked.describes_root {
+            let stat = fstat(&staging.dir).map_err(Fault::call("look at the root"))?;
+            self.root = Some(TimeSpec::new(stat.st_mtime, stat.st_mtime_nsec));
+        }
+        merge(staging.dir.as_fd(), unpacked, into)?;
+        staging.remove(into)
     }
 }
 

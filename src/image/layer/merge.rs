@@ -18,7 +18,7 @@ use super::write::{Removed, Unpacked};
 use crate::sys::{sweep, xattr};
 
 /// Puts an unpacked layer over the tree of those below it: first the links that it makes to their files, then
-/// what it removes, then what it has. `layer` is empty afterwards.
+/// what it removes, then what it has. `layer` is empty afterwards. The time of the root is the caller's to set.
 pub(super) fn merge(
     layer: BorrowedFd<'_>,
     unpacked: &Unpacked,
@@ -26,8 +26,6 @@ pub(super) fn merge(
 ) -> Result<(), Fault> {
     link(layer, &unpacked.leanings, tree)?;
     remove(tree, &unpacked.removed)?;
-    let root = fstat(if unpacked.describes_root { layer } else { tree })
-        .map_err(Fault::call("look at the root"))?;
     let mut merging = Merging {
         tree,
         leanings: &unpacked.leanings,
@@ -36,7 +34,7 @@ pub(super) fn merge(
     if unpacked.describes_root {
         dress(layer, tree)?;
     }
-    set_time(tree, &root)
+    Ok(())
 }
 
 fn link(layer: BorrowedFd<'_>, leanings: &Leanings, tree: BorrowedFd<'_>) -> Result<(), Fault> {
