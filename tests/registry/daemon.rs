@@ -54,6 +54,7 @@ pub(crate) fn free_port() -> u16 {
 pub(crate) struct Daemon {
     pub(crate) port: u16,
     dir: TempDir,
+    users: Option<TempDir>,
     _process: Running,
 }
 
@@ -87,6 +88,7 @@ impl Daemon {
         Self {
             port,
             dir,
+            users: None,
             _process: process,
         }
     }
@@ -96,12 +98,13 @@ impl Daemon {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("htpasswd");
         std::fs::write(&file, line).unwrap();
-        // It reads the file at the first request: the folder stays.
-        let file = dir.keep().join("htpasswd");
-        Self::start(
+        let mut daemon = Self::start(
             json!({"htpasswd": {"realm": "of the test", "path": file}}),
             None,
-        )
+        );
+        // It reads the file at the first request.
+        daemon.users = Some(dir);
+        daemon
     }
 
     pub(crate) fn host(&self) -> String {
