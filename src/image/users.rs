@@ -5,14 +5,13 @@
 //! hangs nor counts), and numbers are read strictly (CVE-2024-40635: one that wraps to 0 is root).
 
 use std::ffi::CStr;
-use std::fs::File;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::sys::path::{self, Resolve};
+use crate::sys::path;
 use crate::sys::{errno, reason};
 
 /// More than any passwd of an image has.
@@ -80,18 +79,22 @@ impl Users {
             None if user.is_empty() => ("0", None),
             None => (user, None),
         };
-        let (uid, line) = match self.line(name) {
-            Some(line) => (line.uid, Some(line)),
+        // A number is an id, whatever user has it for his name: an image's passwd could make it root.
+        let (uid, line) = match number(name, user)? {
+            Some(uid) => (uid, self.lines().find(|line| line.uid == uid)),
             None => {
-                let uid = number(name, user)?;
-                let uid = uid.ok_or_else(|| unknown(user, "passwd", name))?;
-                (uid, self.lines().find(|line| line.uid == uid))
+                let line = self.lines().find(|line| line.name == name);
+                let line = line.ok_or_else(|| unknown(user, "passwd", name))?;
+                (line.uid, Some(line))
             }
         };
         let gid = match (group, &line) {
-            (Some(group), _) => match self.groups().find(|other| other.name == group) {
-                Some(found) => found.gid,
-                None => number(group, user)?.ok_or_else(|| unknown(user, "group", group))?,
+            (Some(group), _) => match number(group, user)? {
+                Some(gid) => gid,
+                None => {
+                    let found = self.groups().find(|other| other.name == group);
+                    found.ok_or_else(|| unknown(user, "group", group))?.gid
+                }
             },
             (None, line) => line.as_ref().map_or(0, |line| line.gid),
         };
@@ -100,17 +103,15 @@ impl Users {
             (None, Some(line)) => self.groups_of(line.name, gid),
             _ => vec![gid],
         };
-        let home = line.map(|line| line.home).filter(|home| !home.is_empty());
+        let home = line
+            .map(|line| line.home)
+            .filter(|home| home.starts_with('/'));
         Ok(Identity {
             uid,
             gid,
             groups,
             home: home.unwrap_or("/").into(),
         })
-    }
-
-    fn line(&self, name: &str) -> Option<User<'_>> {
-        self.lines().find(|line| line.name == name)
     }
 
     /// passwd(5); a line that is none is passed over, as libc does.
@@ -121,10 +122,7 @@ impl Users {
                 name: fields.first().filter(|name| !name.is_empty())?,
                 uid: id(fields.get(2)?)?,
                 gid: id(fields.get(3)?)?,
-                home: fields
-                    .get(5)
-                    .filter(|home| home.starts_with('/'))
-                    .copied()?,
+                home: fields.get(5).copied().unwrap_or_default(),
             })
         })
     }
@@ -192,17 +190,13 @@ fn number(text: &str, user: &str) -> Result<Option<u32>, Error> {
 
 fn read(root: BorrowedFd<'_>, path: &CStr, file: &'static str) -> Result<String, Error> {
     let fault = |errno| Error::Read { file, errno };
-    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let opened = match path::open(root, path, flags, Resolve::InRoot) {
+    let opened = match path::open_regular(root, path) {
         Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(String::new()),
-        // A link around in circles, a socket: whatever it is, it is no list of users.
-        Err(Errno::ELOOP | Errno::ENXIO) => return Err(Error::NotAFile(file)),
-        opened => File::from(opened.map_err(fault)?),
+        // A link around in circles: whatever it is, it is no list of users.
+        Ok(None) | Err(Errno::ELOOP) => return Err(Error::NotAFile(file)),
+        Ok(Some(opened)) => opened,
+        Err(errno) => return Err(fault(errno)),
     };
-    let about = opened.metadata().map_err(|e| fault(errno(&e)))?;
-    if !about.is_file() {
-        return Err(Error::NotAFile(file));
-    }
     let mut text = Vec::new();
     let read = opened.take(MOST + 1).read_to_end(&mut text);
     read.map_err(|e| fault(errno(&e)))?;

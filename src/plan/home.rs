@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use crate::sys::path::{Resolve, open};
+use crate::sys::path::{Resolve, open, open_regular};
 
 /// More than any real passwd; a larger one is read up to here.
 const MOST: u64 = 1 << 20;
@@ -23,12 +23,7 @@ fn read_passwd(root: &Path) -> Option<String> {
     let root = CString::new(root.as_os_str().as_bytes()).ok()?;
     let flags = libc::O_PATH | libc::O_DIRECTORY;
     let root = open(crate::sys::path::HERE, &root, flags, Resolve::Host).ok()?;
-    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = open(root.as_fd(), c"etc/passwd", flags, Resolve::InRoot).ok()?;
-    let file = std::fs::File::from(file);
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
+    let file = open_regular(root.as_fd(), c"etc/passwd").ok()??;
     let mut bytes = Vec::new();
     file.take(MOST).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())

@@ -141,7 +141,7 @@ mod tests {
     fn what_no_kernel_mounts_is_refused() {
         let many = format!(r#"{{"layers":[{}]}}"#, vec![r#""/l""#; 501].join(","));
         for (json, said) in [
-            ("[]", "invalid type"),
+            ("[]", "invalid"),
             (r#"{"layers":[]}"#, "layers: 0 of them"),
             (&many, "layers: 501 of them"),
             (r#"{"layers":[""],"lowerdir":"/"}"#, "unknown field"),

@@ -1,6 +1,7 @@
-//! Names that are resolved under a descriptor. All may run in the child.
+//! Names that are resolved under a descriptor. All may run in the child, but for [`open_regular`].
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -26,6 +27,19 @@ pub const HERE: BorrowedFd<'static> = {
     // SAFETY: AT_FDCWD is no descriptor that could be closed.
     unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) }
 };
+
+/// Opens a regular file below `root` for reading; `None` where it is something else. That is known before
+/// it is opened: opening a device is an act of its driver, and opening a fifo may wait for ever.
+pub fn open_regular(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<File>, Errno> {
+    let found = open(root, path, libc::O_PATH, Resolve::InRoot)?;
+    let stat = nix::sys::stat::fstat(&found)?;
+    if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
+        return Ok(None);
+    }
+    let name = format!("/proc/self/fd/{}", found.as_raw_fd());
+    let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+    open(HERE, &name, libc::O_RDONLY, Resolve::Host).map(|file| Some(file.into()))
+}
 
 /// One of the three standard descriptors; a call on it says `EBADF` where it is closed.
 pub fn standard(number: u8) -> BorrowedFd<'static> {

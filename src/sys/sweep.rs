@@ -25,22 +25,40 @@ pub fn empty(top: OwnedFd) -> Result<(), Errno> {
                 continue;
             }
             match unlinkat(&at, name, UnlinkatFlags::NoRemoveDir) {
+                Ok(()) | Err(Errno::ENOENT) => continue,
+                Err(Errno::EISDIR) => {}
+                Err(errno) => return Err(errno),
+            }
+            match unlinkat(&at, name, UnlinkatFlags::RemoveDir) {
                 Ok(()) | Err(Errno::ENOENT) => {}
-                Err(Errno::EISDIR) => below = Some(name.to_owned()),
+                // What comes behind it is read when it is gone: each entry is met a few times only,
+                // however many folders lie side by side.
+                Err(Errno::ENOTEMPTY | Errno::EEXIST) => {
+                    below = Some(name.to_owned());
+                    break;
+                }
                 Err(errno) => return Err(errno),
             }
         }
         at = match (below, names.pop()) {
             (Some(name), left) => {
                 names.extend(left);
-                let below = open(&at, &name)?;
-                names.push(name);
-                below
+                match open(&at, &name) {
+                    Ok(below) => {
+                        names.push(name);
+                        below
+                    }
+                    // Somebody else removes it as well.
+                    Err(Errno::ENOENT) => at,
+                    Err(errno) => return Err(errno),
+                }
             }
             (None, Some(name)) => {
                 let above = open(&at, c"..")?;
-                unlinkat(&above, name.as_c_str(), UnlinkatFlags::RemoveDir)?;
-                above
+                match unlinkat(&above, name.as_c_str(), UnlinkatFlags::RemoveDir) {
+                    Ok(()) | Err(Errno::ENOENT) => above,
+                    Err(errno) => return Err(errno),
+                }
             }
             (None, None) => return Ok(()),
         };
@@ -51,6 +69,7 @@ pub fn empty(top: OwnedFd) -> Result<(), Errno> {
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::time::{Duration, Instant};
 
     use nix::sys::stat::mkdirat;
 
@@ -75,5 +94,18 @@ mod tests {
         empty(fs::File::open(&inside).unwrap().into()).unwrap();
         assert_eq!(fs::read_dir(&inside).unwrap().count(), 0);
         assert!(outside.join("a/file").exists() && outside.join("a/b").exists());
+    }
+
+    #[test]
+    fn many_folders_side_by_side_go_in_one_pass() {
+        let dir = tempfile::tempdir().unwrap();
+        for number in 0..4_000 {
+            fs::create_dir_all(dir.path().join(format!("{number}/a"))).unwrap();
+        }
+        let started = Instant::now();
+        empty(fs::File::open(dir.path()).unwrap().into()).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        // Where each is looked for among all others, it takes half a minute.
+        assert!(started.elapsed() < Duration::from_secs(15));
     }
 }

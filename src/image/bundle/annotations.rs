@@ -6,9 +6,10 @@ use super::Settings;
 use crate::image::documents::Config;
 
 /// Annotations that runtimes and engines act upon: a label of a stranger's image must not become one.
-pub const RESERVED: [&str; 6] = [
+pub const RESERVED: [&str; 7] = [
     "bulkhead.",
     "io.containerd.",
+    "io.katacontainers.",
     "io.kubernetes.",
     "org.criu.",
     "org.systemd.property.",
@@ -41,14 +42,16 @@ pub(super) fn of(config: &Config, settings: &Settings) -> BTreeMap<String, Strin
         .filter_map(|(key, value)| Some((format!("org.opencontainers.image.{key}"), value?)))
         .collect();
     for (label, value) in &image.labels {
-        if is_reserved(label) {
+        if label == STOP_SIGNAL {
+            // What `stop` sends is what the config says.
+            continue;
+        } else if is_reserved(label) {
             log::warn!("the image's label {label:?} is left out: a runtime would act upon it");
         } else {
             all.insert(label.clone(), value.clone());
         }
     }
     all.extend(settings.labels.iter().cloned());
-    // What `stop` sends is what the config says, whatever a label says.
     if let Some(signal) = stop_signal {
         all.insert(STOP_SIGNAL.into(), signal.clone());
     }

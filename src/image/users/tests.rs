@@ -33,9 +33,10 @@ fn a_user_is_a_name_or_a_number_with_or_without_a_group() {
         ("web:7", 33, 7, &[7], "/var/www"),
         ("500", 500, 0, &[0], "/"),
         ("500:audio", 500, 29, &[29], "/"),
-        // A name wins over a number, as for Docker.
-        ("1001", 77, 78, &[78], "/named"),
-        ("0:29", 0, 30, &[30], "/root"),
+        // A number is never a name (moby's GetExecUser).
+        ("1001", 1001, 0, &[0], "/"),
+        ("0:29", 0, 29, &[29], "/root"),
+        ("relative", 5, 5, &[5], "/"),
         ("4294967294", u32::MAX - 1, 0, &[0], "/"),
     ] {
         let found = users.find(user).unwrap();
@@ -58,7 +59,6 @@ fn what_is_no_user_is_refused() {
         ("broken", "has no"),
         ("wrapped", "has no"),
         ("none", "has no"),
-        ("relative", "has no"),
         ("4294967295", "is no id"),
         ("4294967296", "is no id"),
         ("18446744073709551616", "is no id"),

@@ -10,9 +10,19 @@ pub const VERSION: &str = "1.2.0";
 /// runc's default, as of 1.2; masking the TPM is of 1.3. `@version` and `@name` stand for themselves.
 pub const CONFIG: &str = include_str!("config.json");
 
-/// What Docker masks beside: how busy the processors are, and how much power they draw, tells of what
-/// others compute (moby/security GHSA-jq35-85cj-fj4p, CVE-2020-8694).
+/// What Docker masks beside: how busy the processors are, how hot, and how much power they draw, tells of what
+/// others compute (moby GHSA-6fw5-f8r9-fgfm and GHSA-jq35-85cj-fj4p, CVE-2020-8694).
 const MASKED: [&str; 2] = ["/proc/interrupts", "/sys/devices/virtual/powercap"];
+
+/// Each processor of this machine has one, if any has.
+fn throttles() -> impl Iterator<Item = String> {
+    let processors = std::fs::read_dir("/sys/devices/system/cpu");
+    let found = processors.into_iter().flatten().flatten();
+    found.filter_map(|processor| {
+        let path = processor.path().join("thermal_throttle");
+        path.is_dir().then(|| path.display().to_string())
+    })
+}
 
 /// The document of a container that nobody has said more about: [`CONFIG`] without a terminal, with a root
 /// that can be written to and a cgroup namespace, no limits beside the caller's own, and the default
@@ -29,9 +39,15 @@ pub fn document() -> Value {
     remove(&mut document, "hostname");
     remove(&mut document["root"], "readonly");
 
+    for mount in document["mounts"].as_array_mut().into_iter().flatten() {
+        if mount["destination"] == "/proc" {
+            mount["options"] = json!(["nosuid", "noexec", "nodev"]);
+        }
+    }
+
     let linux = &mut document["linux"];
     push(&mut linux["namespaces"], json!({ "type": "cgroup" }));
-    for path in MASKED {
+    for path in MASKED.map(String::from).into_iter().chain(throttles()) {
         push(&mut linux["maskedPaths"], path.into());
     }
     document
@@ -75,6 +91,6 @@ mod tests {
         );
         assert_eq!(process.capabilities.inheritable, 0);
         assert!(process.rlimits.is_empty() && container.hostname.is_none());
-        assert_eq!(container.masked_paths.len(), 13);
+        assert_eq!(container.masked_paths.len(), 13 + throttles().count());
     }
 }

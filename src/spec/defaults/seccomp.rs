@@ -5,7 +5,8 @@
 //!
 //! - `io_uring_*`: what a ring does passes no filter (moby has left it out since 25.0);
 //! - sockets of rare domains: `AF_VSOCK` reaches the hypervisor past any network namespace, and `AF_ALG` is
-//!   a road into drivers of the kernel's that programs have no need of;
+//!   a road into drivers of the kernel's that programs have no need of. With them goes `socketcall`, by which
+//!   32-bit programs older than Linux 4.3 make sockets: its arguments lie where no filter can see them;
 //! - `vmsplice`, `remap_file_pages`, `fanotify_mark` and the two calls of epoll that never worked.
 //!
 //! New namespaces are not to be had: they open much of the kernel to users. `clone3` keeps its flags

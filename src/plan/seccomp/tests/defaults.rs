@@ -126,6 +126,10 @@ fn what_programs_live_on_is_allowed() {
             "{domain}"
         );
     }
+    // By int 0x80, too: socket, and socketcall(SYS_SOCKET), whose domain no filter can see.
+    assert_eq!(call(&ours, X86, 359, &[2]), ALLOW);
+    assert_eq!(call(&ours, X86, 359, &[40]), EPERM);
+    assert_eq!(call(&ours, X86, 102, &[1]), EPERM);
     // io_uring_setup, mount, keyctl, bpf.
     for number in [425, 165, 250, 321] {
         assert_eq!(call(&ours, X86_64, number, &[]), EPERM, "{number}");
