@@ -16,6 +16,7 @@ pub mod save;
 pub mod source;
 pub mod store;
 pub mod take;
+pub mod unpack;
 pub mod users;
 
 pub use digest::{Digest, Hasher};

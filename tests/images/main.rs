@@ -13,4 +13,5 @@ mod kills;
 mod peers;
 mod refusals;
 mod sources;
+mod unpack;
 mod verify;

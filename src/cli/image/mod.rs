@@ -12,6 +12,7 @@ mod save;
 mod size;
 mod tag;
 mod taking;
+mod unpack;
 mod verify;
 
 use std::path::PathBuf;
@@ -49,6 +50,7 @@ pub(super) static COMMANDS: &[Command] = &[
     pull::COMMAND,
     load::COMMAND,
     save::COMMAND,
+    unpack::COMMAND,
     ls::COMMAND,
     inspect::COMMAND,
     tag::COMMAND,

@@ -150,14 +150,8 @@ impl Store {
 impl Scratch {
     /// An empty tree for a layer to be unpacked into, `name/tree`.
     pub fn make_layer(&self, name: &str) -> Result<OwnedFd, Error> {
-        let above = self.make_dir(name)?;
-        let fault = |act| {
-            let path = self.path().join(name).join("tree");
-            move |errno| Error::call(&path, act, errno)
-        };
-        let mode = Mode::from_bits_truncate(0o755);
-        nix::sys::stat::mkdirat(&above, "tree", mode).map_err(fault("make"))?;
-        openat(&above, "tree", DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty()).map_err(fault("open"))
+        self.make_dir(name)?;
+        self.make_open_dir(&format!("{name}/tree"))
     }
 
     /// The tree of a layer that was made here.

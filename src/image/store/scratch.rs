@@ -1,12 +1,13 @@
 //! Where a writer works: nothing of it is anybody else's before it is complete.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat};
+use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
@@ -27,12 +28,24 @@ impl Scratch {
     /// Makes one, and removes what killed writers have left.
     pub(super) fn make(store: &Store) -> Result<Self, Error> {
         sweep_dead(store)?;
+        Self::make_in(store.open_dir("tmp")?, &store.path.join("tmp"), "")
+    }
+
+    /// Makes one beside what it is to become, in the directory `above`, and removes what killed writers
+    /// have left of it. `prefix` is what their names and no others begin with.
+    pub fn beside(above: &Path, prefix: &str) -> Result<Self, Error> {
+        let fault = |act| move |errno| Error::call(above, act, errno);
+        let dir = nix::fcntl::open(above, DIRECTORY, Mode::empty()).map_err(fault("open"))?;
+        remove_dead(&dir, above, prefix)?;
+        Self::make_in(dir, above, prefix)
+    }
+
+    fn make_in(above: OwnedFd, place: &Path, prefix: &str) -> Result<Self, Error> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let above = store.open_dir("tmp")?;
         loop {
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("{}-{count}", std::process::id());
-            let path = store.path.join("tmp").join(&name);
+            let name = format!("{prefix}{}-{count}", std::process::id());
+            let path = place.join(&name);
             let fault = |act| {
                 let path = path.clone();
                 move |errno| Error::call(&path, act, errno)
@@ -53,6 +66,12 @@ impl Scratch {
                 path,
             });
         }
+    }
+
+    /// Makes it what it was to become, by the name `to` beside it: of nothing, or of an empty directory.
+    pub fn become_whole(self, to: &OsStr) -> Result<(), Error> {
+        renameat(&self.above, self.name.as_str(), &self.above, to)
+            .map_err(|errno| Error::call(&self.path.with_file_name(to), "place", errno))
     }
 
     pub fn dir(&self) -> BorrowedFd<'_> {
@@ -90,27 +109,34 @@ impl Scratch {
         unlinkat(&*self.dir, name, UnlinkatFlags::RemoveDir).map_err(fault)
     }
 
-    /// A new directory.
+    /// A new directory for us alone.
     pub fn make_dir(&self, name: &str) -> Result<OwnedFd, Error> {
         let fault = |act| {
             let path = self.path.join(name);
             move |errno| Error::call(&path, act, errno)
         };
         mkdirat(&*self.dir, name, Mode::S_IRWXU).map_err(fault("make"))?;
-        openat(
-            &*self.dir,
-            name,
-            DIRECTORY | OFlag::O_NOFOLLOW,
-            Mode::empty(),
-        )
-        .map_err(fault("open"))
+        let flags = DIRECTORY | OFlag::O_NOFOLLOW;
+        openat(&*self.dir, name, flags, Mode::empty()).map_err(fault("open"))
+    }
+
+    /// A new directory that anybody may read who gets there, whatever the umask: the root of a tree.
+    pub fn make_open_dir(&self, name: &str) -> Result<OwnedFd, Error> {
+        let dir = self.make_dir(name)?;
+        nix::sys::stat::fchmod(&dir, Mode::from_bits_truncate(0o755))
+            .map_err(|errno| Error::call(&self.path.join(name), "open up", errno))?;
+        Ok(dir)
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What stays is removed by the next writer.
-        if let Err(errno) = remove(&self.above, &self.name, &self.dir) {
+        let removed = match is_named(&self.above, &self.name, &self.dir) {
+            Ok(true) => remove(&self.above, &self.name, &self.dir),
+            other => other.map(drop),
+        };
+        if let Err(errno) = removed {
             log::debug!("remove {}: {}", self.path.display(), errno.desc());
         }
     }
@@ -118,14 +144,21 @@ impl Drop for Scratch {
 
 /// Removes the directories of writers that are no more; how many there were.
 pub(super) fn sweep_dead(store: &Store) -> Result<usize, Error> {
-    let above = store.open_dir("tmp")?;
+    remove_dead(&store.open_dir("tmp")?, &store.path.join("tmp"), "")
+}
+
+fn remove_dead(above: &OwnedFd, path: &Path, prefix: &str) -> Result<usize, Error> {
+    let fault = |name: &str, act| {
+        let path = path.join(name);
+        move |errno| Error::call(&path, act, errno)
+    };
+    let names = super::layers::names(above).map_err(fault("", "list"))?;
     let mut count = 0;
-    for name in super::layers::names(&above).map_err(store.fault("tmp", "list"))? {
-        let place = format!("tmp/{name}");
-        let Some(dir) = lock(&above, &name).map_err(store.fault(&place, "lock"))? else {
+    for name in names.iter().filter(|name| name.starts_with(prefix)) {
+        let Some(dir) = lock(above, name).map_err(fault(name, "lock"))? else {
             continue;
         };
-        remove(&above, &name, &dir).map_err(store.fault(&place, "remove"))?;
+        remove(above, name, &dir).map_err(fault(name, "remove"))?;
         count += 1;
     }
     Ok(count)
@@ -144,10 +177,15 @@ fn lock(above: &OwnedFd, name: &str) -> Result<Option<Flock<OwnedFd>>, Errno> {
         Err((_, errno)) => return Err(errno),
     };
     // Between its making and its locking another may have taken it for dead.
-    let own = fstat(&*dir)?;
+    Ok(is_named(above, name, &dir)?.then_some(dir))
+}
+
+/// Whether the directory is still there by this name.
+fn is_named(above: &OwnedFd, name: &str, dir: &OwnedFd) -> Result<bool, Errno> {
+    let own = fstat(dir)?;
     match fstatat(above, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-        Ok(named) if (named.st_dev, named.st_ino) == (own.st_dev, own.st_ino) => Ok(Some(dir)),
-        Ok(_) | Err(Errno::ENOENT) => Ok(None),
+        Ok(named) => Ok((named.st_dev, named.st_ino) == (own.st_dev, own.st_ino)),
+        Err(Errno::ENOENT) => Ok(false),
         Err(errno) => Err(errno),
     }
 }
