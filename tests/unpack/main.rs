@@ -8,6 +8,7 @@ mod blobs;
 mod harness;
 #[path = "../harness/images/mod.rs"]
 mod images;
+mod memory;
 mod trees;
 mod unpacked;
 

@@ -1,12 +1,15 @@
 //! Bytes to entries: no panic, no hang, and no entry that another reader does not see.
 #![no_main]
 
+#[path = "seeds.rs"]
+mod seeds;
+
 use std::io::Read;
 
 use bulkhead::image::layer::tar::{Kind, Reader};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(init: seeds::write(|_| Vec::new()), |bytes: &[u8]| {
     let Some(ours) = ours(bytes) else {
         return; // refused
     };

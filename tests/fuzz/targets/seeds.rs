@@ -1,4 +1,4 @@
-//! Writes layers of all kinds, to begin with.
+//! Layers of all kinds, to begin with.
 
 #[path = "../../harness/images/mod.rs"]
 mod images;
@@ -8,16 +8,14 @@ use std::path::Path;
 
 use images::{Entry, Holes, Naming, Tarball};
 
-fn main() {
-    let place = std::env::args_os().nth(1).expect("usage: seeds DIR");
-    for kind in ["tar", "layer"] {
-        let dir = Path::new(&place).join(kind);
-        fs::create_dir_all(&dir).expect("make the folder");
-        for (number, archive) in archives().into_iter().enumerate() {
-            let form = [u8::try_from(number % 3).expect("less than 3")];
-            let first = if kind == "layer" { &form[..] } else { &[] };
-            fs::write(dir.join(format!("seed-{number}")), [first, &archive].concat()).expect("write");
-        }
+/// Writes them to where `tests/fuzz/run` says, with `prefix` before each.
+pub(crate) fn write(prefix: impl Fn(usize) -> Vec<u8>) {
+    let Some(place) = std::env::var_os("BULKHEAD_CORPUS") else {
+        return; // one input is tried again
+    };
+    for (number, archive) in archives().into_iter().enumerate() {
+        let path = Path::new(&place).join(format!("seed-{number}"));
+        fs::write(path, [prefix(number), archive].concat()).expect("write a seed");
     }
 }
 
