@@ -136,6 +136,7 @@ fn missing(need: &str) -> Option<&'static str> {
         "iptables" => (runs("iptables"), "not installed"),
         "uidmap" => (exists("/usr/bin/newuidmap"), "not installed"),
         "runc" => (runs("runc"), "not installed"),
+        "umoci" => (runs("umoci"), "not installed"),
         "docker_registry" => (runs("docker-registry"), "not installed"),
         "skopeo" => (runs("skopeo"), "not installed"),
         "openssl" => (exists("/usr/bin/openssl"), "not installed"),

@@ -9,6 +9,7 @@ mod harness;
 #[path = "../harness/images/mod.rs"]
 mod images;
 mod memory;
+mod peers;
 mod trees;
 mod unpacked;
 

@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, fstat, fstatat, futimens, mkdirat};
 use nix::sys::time::TimeSpec;
+use nix::unistd::{fchown, getegid};
 
 use super::error::Fault;
 use super::names::DEEPEST;
@@ -274,6 +275,8 @@ pub(super) fn make_plain(dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Fault> 
     mkdirat(dir, name, mode).map_err(Fault::call("make a directory on the way"))?;
     let dir =
         openat(dir, name, DIRECTORY, Mode::empty()).map_err(Fault::call("open a directory"))?;
+    // The directory above may have given it its group, and the bit that gives it.
+    fchown(&dir, None, Some(getegid())).map_err(Fault::call("set the group of a directory"))?;
     // Not when it was unpacked: the same layer gives the same tree.
     let time = TimeSpec::new(0, 0);
     fchmod(&dir, mode).map_err(Fault::call("set the mode of a directory"))?;

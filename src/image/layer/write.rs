@@ -176,7 +176,8 @@ impl<'a> Writer<'a> {
     }
 
     fn directory(&mut self, name: CString, entry: &Entry) -> Result<(), Fault> {
-        let mut was_there = false;
+        // A directory of one that gives its group gives its own, too.
+        let mut is_as_made = self.has_no_mask && !self.walk.top().gives_group;
         // Without privilege nothing could be made in one that its owner may not write to.
         let mode = bits(entry.mode & 0o1777) | Mode::S_IRWXU;
         loop {
@@ -185,7 +186,7 @@ impl<'a> Writer<'a> {
                 Err(Errno::EEXIST) => {
                     let stat = self.look(&name)?;
                     if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
-                        was_there = true;
+                        is_as_made = false;
                         break;
                     }
                     self.clear(&name)?;
@@ -199,8 +200,7 @@ impl<'a> Writer<'a> {
             }
         }
         self.walk.step(&name)?;
-        let is_as_made = self.has_no_mask && !was_there && bits(entry.mode) == mode;
-        self.dress_top(entry, !is_as_made)
+        self.dress_top(entry, !is_as_made || bits(entry.mode) != mode)
     }
 
     fn file(
