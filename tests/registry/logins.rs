@@ -187,7 +187,7 @@ impl Issuer {
     }
 }
 
-fn parameter(request: &Seen, name: &str) -> Option<String> {
+pub(crate) fn parameter(request: &Seen, name: &str) -> Option<String> {
     let (_, query) = request.path.split_once('?')?;
     let value = query
         .split('&')

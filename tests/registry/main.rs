@@ -19,4 +19,5 @@ mod mirrors;
 mod names;
 mod proxies;
 mod server;
+mod strangers;
 mod tls;

@@ -28,8 +28,13 @@ fn serve(
             let (status, body) = reply(&head);
             kept.lock().unwrap().push(head);
             let length = body.len();
+            // Of a redirect the body says where to.
+            let location = match status {
+                302 => format!("location: {body}\r\n"),
+                _ => String::new(),
+            };
             let text = format!(
-                "HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                "HTTP/1.1 {status} X\r\n{location}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
             );
             stream.write_all(text.as_bytes()).unwrap();
         }
@@ -230,4 +235,27 @@ fn an_instance_is_asked_for_a_token_and_its_role() {
     let error = Provider::new(disabled).credentials().unwrap_err();
     assert!(matches!(error, Error::NoCredentials { .. }), "{error}");
     assert_eq!(heads.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn another_host_learns_no_token_of_an_endpoint() {
+    let (stranger, seen) = serve(|_| (404, String::new()));
+    let elsewhere = stranger.clone();
+    let (base, _heads) = serve(move |head| match head.split(' ').nth(1).unwrap() {
+        "/latest/api/token" => (200, "the-token".into()),
+        _ => (302, elsewhere.clone()),
+    });
+    let endpoint = ("AWS_EC2_METADATA_SERVICE_ENDPOINT", base.as_str());
+    let found = Provider::new(Variables::from([endpoint])).credentials();
+    assert!(found.is_err());
+    let token = ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "the-token");
+    let full = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", base.as_str());
+    let found = Provider::new(Variables::from([full, token])).credentials();
+    assert!(found.is_err());
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 2);
+    assert!(
+        seen.iter().all(|head| !head.contains("the-token")),
+        "{seen:?}"
+    );
 }

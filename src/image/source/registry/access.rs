@@ -12,7 +12,7 @@ use crate::net::{Client, Plain, Setup, Verification, url};
 
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// `--creds`: instead of all that files say.
+    /// `--creds`: instead of all that files say, for the host that the image names.
     pub login: Option<Login>,
     /// `--authfile`, or where Docker, podman and skopeo keep logins.
     pub login_files: Vec<PathBuf>,
@@ -96,6 +96,19 @@ impl Access {
         Ok((client, schemes))
     }
 
+    /// What speaks to the token server of a place, on another host: checked in full, unless everything is
+    /// insecure. The certificates for the registry serve there too, as they do with Docker.
+    pub(super) fn client_for_tokens(&self, place: &Place, host: &str) -> Result<Client, Cause> {
+        let server = Place {
+            host: host.into(),
+            insecure: false,
+            ..place.clone()
+        };
+        let mut access = self.clone();
+        access.setup.roots = self.roots(&place.host)?;
+        access.client(&server).map(|(client, _)| client)
+    }
+
     /// docker's and podman's `certs.d/HOST/*.crt`.
     fn roots(&self, host: &str) -> Result<Vec<PathBuf>, Cause> {
         let mut found = self.setup.roots.clone();
@@ -124,7 +137,7 @@ fn certificates(folder: &Path) -> Result<Vec<PathBuf>, Cause> {
 }
 
 /// The host without its port and brackets.
-fn bare(host: &str) -> &str {
+pub(super) fn bare(host: &str) -> &str {
     match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),

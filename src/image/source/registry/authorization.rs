@@ -7,7 +7,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
+use super::access::bare;
 use super::challenge::Challenge;
+use super::configuration::Place;
 use super::error::Shown;
 use super::logins::{Login, Wanted};
 use super::{Access, Cause, logins};
@@ -25,8 +27,9 @@ const LONGEST_REPLY: u64 = 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Authorization {
     access: Access,
-    /// Whom logins are looked for, in this order.
-    names: Vec<(String, String)>,
+    place: Place,
+    /// Whom logins are looked for, in this order: all of the place's host.
+    repositories: Vec<String>,
     held: Mutex<Option<Held>>,
 }
 
@@ -52,10 +55,11 @@ impl Held {
 }
 
 impl Authorization {
-    pub(super) fn new(access: &Access, names: Vec<(String, String)>) -> Self {
+    pub(super) fn new(access: &Access, place: &Place, repositories: Vec<String>) -> Self {
         Self {
             access: access.clone(),
-            names,
+            place: place.clone(),
+            repositories,
             held: Mutex::default(),
         }
     }
@@ -65,10 +69,12 @@ impl Authorization {
         self.held().clone().filter(Held::is_good)
     }
 
-    /// Answers a challenge that came in spite of what was `shown`. `None`: there is nothing to show.
+    /// Answers a challenge that came from `url` in spite of what was `shown`. `None`: there is nothing to
+    /// show.
     pub(super) fn answer(
         &self,
         challenge: &Challenge,
+        url: &Url,
         shown: Option<&Held>,
         client: &Client,
     ) -> Result<Option<Held>, Cause> {
@@ -80,14 +86,11 @@ impl Authorization {
         }
         *held = match challenge {
             Challenge::Basic => self.login()?.and_then(basic),
-            Challenge::Bearer {
-                realm,
-                service,
-                scope,
-            } => {
-                let own = format!("repository:{}:pull", self.repository());
-                let scope = scope.as_deref().unwrap_or(&own);
-                Some(self.token(realm, service.as_deref(), scope, client)?)
+            Challenge::Bearer { realm, service } => {
+                let realm = self.realm(realm, url)?;
+                let own = self.client_of(&realm)?;
+                let client = own.as_ref().unwrap_or(client);
+                Some(self.token(realm, service.as_deref(), client)?)
             }
         };
         Ok(held.clone())
@@ -99,17 +102,43 @@ impl Authorization {
     }
 
     fn host(&self) -> String {
-        self.names
-            .first()
-            .map_or(String::new(), |(host, _)| host.clone())
+        self.place.host.clone()
     }
 
-    fn repository(&self) -> &str {
-        self.names.first().map_or("", |(_, repository)| repository)
+    /// Where the token server is. One that is not encrypted is not believed of a registry that is: who
+    /// owns a registry is not to have this machine's own services asked, or passwords sent in the open.
+    fn realm(&self, realm: &str, asked: &Url) -> Result<Url, Cause> {
+        let error = |why: String| Cause::Token {
+            host: self.host(),
+            why,
+        };
+        let url: Url = realm.parse().map_err(|cause| error(format!("{cause}")))?;
+        if asked.is_https() && !url.is_https() && !self.is_insecure() {
+            return Err(error(format!(
+                "{url} is not encrypted, and the registry is"
+            )));
+        }
+        Ok(url)
+    }
+
+    /// Who speaks to a token server on another host than the registry's: that the registry is insecure
+    /// says nothing of it. `None` where it is the same host.
+    fn client_of(&self, realm: &Url) -> Result<Option<Client>, Cause> {
+        if bare(&self.place.host).eq_ignore_ascii_case(realm.host()) {
+            return Ok(None);
+        }
+        self.access
+            .client_for_tokens(&self.place, &realm.authority())
+            .map(Some)
+    }
+
+    fn is_insecure(&self) -> bool {
+        self.place.insecure || self.access.insecure
     }
 
     fn login(&self) -> Result<Option<Login>, Cause> {
-        for (host, repository) in &self.names {
+        let host = &self.place.host;
+        for repository in &self.repositories {
             if let Some(login) = logins::find(&self.access, Wanted { host, repository })? {
                 return Ok(Some(login));
             }
@@ -118,18 +147,12 @@ impl Authorization {
     }
 
     /// Asks the token server (distribution's token.md, oauth.md).
-    fn token(
-        &self,
-        realm: &str,
-        service: Option<&str>,
-        scope: &str,
-        client: &Client,
-    ) -> Result<Held, Cause> {
+    fn token(&self, url: Url, service: Option<&str>, client: &Client) -> Result<Held, Cause> {
         let error = |why: String| Cause::Token {
             host: self.host(),
             why,
         };
-        let url: Url = realm.parse().map_err(|cause| error(format!("{cause}")))?;
+        let scope = format!("repository:{}:pull", self.place.repository);
         let login = self.login()?;
         let (request, shown) = match &login {
             Some(Login::Token(token)) => {
@@ -140,9 +163,9 @@ impl Authorization {
                     until: None,
                 });
             }
-            Some(Login::Identity(token)) => (refresh(url, token, service, scope), Shown::Token),
+            Some(Login::Identity(token)) => (refresh(url, token, service, &scope), Shown::Token),
             Some(Login::Password { user, .. }) => {
-                let url = question(url, service, scope).with_query("account", user);
+                let url = question(url, service, &scope).with_query("account", user);
                 let value = basic(login.clone().expect("it is a password")).map(|held| held.value);
                 let value = value.expect("a password makes a header");
                 (
@@ -151,7 +174,7 @@ impl Authorization {
                 )
             }
             None => (
-                Request::get(question(url, service, scope)),
+                Request::get(question(url, service, &scope)),
                 Shown::AnonymousToken,
             ),
         };
@@ -215,11 +238,7 @@ fn question(url: Url, service: Option<&str>, scope: &str) -> Url {
         Some(service) => url.with_query("service", service),
         None => url,
     };
-    // A scope of several is one parameter each (token.md).
-    scope
-        .split(' ')
-        .filter(|part| !part.is_empty())
-        .fold(url, |url, part| url.with_query("scope", part))
+    url.with_query("scope", scope)
 }
 
 fn refresh(url: Url, token: &Secret, service: Option<&str>, scope: &str) -> Request {

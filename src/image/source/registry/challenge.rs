@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+/// The scope that it asks for is not kept: which image is wanted we know, and a token for more is not for
+/// the registry to have us fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Challenge {
     Basic,
     Bearer {
         realm: String,
         service: Option<String>,
-        scope: Option<String>,
     },
 }
 
@@ -19,12 +20,8 @@ pub(super) fn choose<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Chall
         match scheme.to_ascii_lowercase().as_str() {
             "bearer" => {
                 if let Some(realm) = words.remove("realm") {
-                    let (service, scope) = (words.remove("service"), words.remove("scope"));
-                    return Some(Challenge::Bearer {
-                        realm,
-                        service,
-                        scope,
-                    });
+                    let service = words.remove("service");
+                    return Some(Challenge::Bearer { realm, service });
                 }
             }
             "basic" => basic = Some(Challenge::Basic),
@@ -82,23 +79,17 @@ fn unquote(text: &str) -> (String, &str) {
 mod tests {
     use super::*;
 
-    fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Challenge {
-        let [service, scope] = [service, scope].map(|text| text.map(String::from));
+    fn bearer(realm: &str, service: Option<&str>) -> Challenge {
         Challenge::Bearer {
             realm: realm.into(),
-            service,
-            scope,
+            service: service.map(String::from),
         }
     }
 
     #[test]
     fn a_token_is_preferred_to_a_password() {
         let hub = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:library/debian:pull,push""#;
-        let expected = bearer(
-            "https://auth.docker.io/token",
-            Some("registry.docker.io"),
-            Some("repository:library/debian:pull,push"),
-        );
+        let expected = bearer("https://auth.docker.io/token", Some("registry.docker.io"));
         assert_eq!(choose([hub].into_iter()), Some(expected.clone()));
         assert_eq!(
             choose(["Basic realm=\"x, y\"", hub].into_iter()),
@@ -114,7 +105,7 @@ mod tests {
         );
         assert_eq!(
             choose(["bearer realm=https://a/b , error=\"x\\\"y\""].into_iter()),
-            Some(bearer("https://a/b", None, None))
+            Some(bearer("https://a/b", None))
         );
     }
 

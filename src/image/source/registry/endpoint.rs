@@ -30,22 +30,20 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// `named` is what the user asked for: where the place is not a mirror, the login for that serves.
+    /// `named` is what the user asked for: at its host the login for it serves, and at no other.
     pub(super) fn new(access: &Access, place: Place, named: (&str, &str)) -> Result<Self, Cause> {
         let (client, schemes) = access.client(&place)?;
         let mut access = access.clone();
-        if place.is_mirror {
+        let mut repositories = vec![place.repository.clone()];
+        if place.is_mirror || place.host != named.0 {
             // What the user typed is for the registry that he named.
             access.login = None;
-        }
-        let mut names = vec![(place.host.clone(), place.repository.clone())];
-        let named = (named.0.to_owned(), named.1.to_owned());
-        if !place.is_mirror && named != names[0] {
-            names.push(named);
+        } else if place.repository != named.1 {
+            repositories.push(named.1.to_owned());
         }
         Ok(Self {
             client,
-            authorization: Authorization::new(&access, names),
+            authorization: Authorization::new(&access, &place, repositories),
             patience: access.patience,
             schemes: Mutex::new(schemes),
             host: place.host,
@@ -123,9 +121,12 @@ impl Endpoint {
             let was_shown = shown.as_ref().map_or(Shown::Nothing, |held| held.shown);
             match challenge.filter(|_| response.status == 401 && is_own && !is_last) {
                 Some(challenge) => {
-                    let answer =
-                        self.authorization
-                            .answer(&challenge, shown.as_ref(), &self.client)?;
+                    let answer = self.authorization.answer(
+                        &challenge,
+                        &url,
+                        shown.as_ref(),
+                        &self.client,
+                    )?;
                     if answer.is_none() {
                         return Err(refusal(&self.host, what, response, was_shown));
                     }
