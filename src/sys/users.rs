@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use super::channel;
 use super::clone::{self, Clone, Forked};
 use super::errno;
+use super::identity;
 use super::signal;
 
 /// A child in a new user namespace, which does nothing until it is let go: somebody maps its ids.
@@ -55,6 +56,24 @@ impl Vacant {
         let _ = signal::wait(self.process.as_fd(), true);
         users.map(OwnedFd::from)
     }
+}
+
+/// Makes this process root of a new user namespace that knows no ids but its own. The modes of its own files
+/// bind it no longer. The caller is the only thread of its process.
+pub fn become_root_alone() -> Result<(), Errno> {
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    // Else the files in /proc by which the ids are mapped would be the host's root's.
+    identity::set_dumpable()?;
+    clone::unshare(u64::from(libc::CLONE_NEWUSER.cast_unsigned()))?;
+    // Without this no group may be mapped (user_namespaces(7)).
+    for (file, text) in [
+        ("setgroups", "deny".to_owned()),
+        ("uid_map", format!("0 {uid} 1")),
+        ("gid_map", format!("0 {gid} 1")),
+    ] {
+        std::fs::write(format!("/proc/self/{file}"), text).map_err(errno)?;
+    }
+    Ok(())
 }
 
 /// A new user namespace with these maps, in the form of `uid_map` (user_namespaces(7)). A child makes

@@ -14,4 +14,5 @@ mod peers;
 mod refusals;
 mod sources;
 mod unpack;
+mod users;
 mod verify;

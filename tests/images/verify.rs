@@ -70,3 +70,25 @@ fn each_damage_is_named_and_mended_by_another_load() {
         (Some(4), Some(2))
     );
 }
+
+#[test]
+fn a_damaged_image_does_not_hide_the_others() {
+    needs!(root);
+    let ground = Ground::new("hidden");
+    let [bad, good] = ["bad", "good"].map(|word| ground.load(word, image(word)));
+    let digest = ground.store().resolve(&bad).unwrap().manifest.digest;
+    let manifest = ground.store_path().join("blobs/sha256").join(digest.hex());
+    fs::write(&manifest, "{}").unwrap();
+    let list = ground.call(&["ls", "--format", "json"]).succeeded();
+    assert!(list.stdout.contains(&good) && !list.stdout.contains(&bad));
+    assert!(list.stderr.contains("is damaged"), "{}", list.stderr);
+    let id = ground.list()[0]["id"].as_str().unwrap().to_owned();
+    ground.call(&["inspect", &id[7..19]]).succeeded();
+    ground.call(&["verify"]).failed_with("are damaged");
+    // What it needs is not known, so nothing goes but by its own name.
+    ground.call(&["prune"]).failed_with("descriptor says");
+    ground.call(&["rm", &bad]).succeeded();
+    ground.call(&["prune"]).succeeded();
+    ground.verifies();
+    assert_eq!(ground.names(), [good]);
+}

@@ -44,7 +44,7 @@ fn flags() -> Vec<Arg> {
 fn run(call: &Call) -> Result<u8, anyhow::Error> {
     let name = call.flags.get_one::<String>("name");
     let name = name.map(|text| Reference::parse(text)).transpose()?;
-    let store = call.store()?;
+    let store = call.store_to_change()?;
     let using = store.using()?;
     let scratch = store.scratch(&using)?;
     let spool = || taking::spool(&scratch);

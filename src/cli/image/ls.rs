@@ -7,7 +7,7 @@ use super::super::arguments::Order;
 use super::super::context::boolean;
 use super::super::table::aligned;
 use super::super::usage::Count;
-use super::super::{Call, Command, output};
+use super::super::{Call, Command, chain, output};
 use super::size::shown;
 use super::{format_flag, store_flag};
 use crate::image::store::Image;
@@ -63,7 +63,13 @@ fn run(call: &Call) -> Result<u8, anyhow::Error> {
                 .as_deref()
                 .and_then(|name| Reference::parse(name).ok());
             if only.is_none() || only == name.map(|name| name.repository()) {
-                listed.push(look(&store, &image)?);
+                match look(&store, &image) {
+                    Ok(one) => listed.push(one),
+                    Err(error) => {
+                        let name = image.name.unwrap_or_default();
+                        log::warn!("image {name} is damaged: {}", chain(&error));
+                    }
+                }
             }
         }
     }

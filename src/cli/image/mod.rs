@@ -19,6 +19,7 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::Arg;
+use nix::unistd::geteuid;
 
 use super::arguments::Order;
 use super::context::{none, path};
@@ -26,6 +27,7 @@ use super::usage::Count;
 use super::{Call, Command};
 use crate::image::Store;
 use crate::image::store::default_path;
+use crate::sys::{reason, users};
 
 pub(super) const NAME: &str = "image";
 
@@ -80,6 +82,18 @@ impl Call {
     /// The store, made where it is not there.
     fn store(&self) -> Result<Store, anyhow::Error> {
         Ok(Store::open(&self.store_path())?)
+    }
+
+    /// The store, for who changes it. A user is root of a namespace of his own from now on: a layer may have
+    /// directories that let nobody but root write or look into them.
+    fn store_to_change(&self) -> Result<Store, anyhow::Error> {
+        let path = self.store_path();
+        if !geteuid().is_root()
+            && let Err(errno) = users::become_root_alone()
+        {
+            log::warn!("make a user namespace: {}", reason(errno));
+        }
+        Ok(Store::open(&path)?)
     }
 
     fn wants_json(&self) -> bool {

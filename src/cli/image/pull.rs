@@ -30,11 +30,12 @@ fn flags() -> Vec<Arg> {
 
 fn run(call: &Call) -> Result<u8, anyhow::Error> {
     let name = Name::parse(call.text(0)?)?;
-    let store = call.store()?;
+    let access = call.access()?;
+    let store = call.store_to_change()?;
     let using = store.using()?;
     let scratch = store.scratch(&using)?;
     let spool = || taking::spool(&scratch);
-    let offers = source::open(&name, &call.access()?, &spool)?;
+    let offers = source::open(&name, &access, &spool)?;
     let offer = source::only(name.to_string().as_ref(), offers)?;
     call.take(&store, &using, &offer, &offer.names)?;
     Ok(0)

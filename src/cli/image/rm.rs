@@ -36,7 +36,7 @@ fn flags() -> Vec<Arg> {
 
 fn run(call: &Call) -> Result<u8, anyhow::Error> {
     let force = call.flags.get_flag("force");
-    let store = call.store()?;
+    let store = call.store_to_change()?;
     for number in 0..call.arguments.len() {
         let text = call.text(number)?;
         for image in meant(&store, text, force)? {

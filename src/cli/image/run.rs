@@ -142,11 +142,12 @@ fn image(call: &Call, store: &Store) -> Result<Image, anyhow::Error> {
 
 /// The digest of the manifest.
 fn take(call: &Call, name: &Name) -> Result<String, anyhow::Error> {
-    let store = call.store()?;
+    let access = call.access()?;
+    let store = call.store_to_change()?;
     let using = store.using()?;
     let scratch = store.scratch(&using)?;
     let spool = || taking::spool(&scratch);
-    let offers = source::open(name, &call.access()?, &spool)?;
+    let offers = source::open(name, &access, &spool)?;
     let offer = source::only(name.to_string().as_ref(), offers)?;
     let image = call.fetch(&store, &using, &offer, &offer.names)?;
     Ok(image.manifest.digest.to_string())

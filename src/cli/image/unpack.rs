@@ -36,15 +36,13 @@ fn flags() -> Vec<Arg> {
 
 fn run(call: &Call) -> Result<u8, anyhow::Error> {
     let text = call.text(0)?;
-    let store = Store::open_existing(&call.store_path())?;
-    let _using = store.as_ref().map(Store::using).transpose()?;
+    // While we are who we are.
+    let (access, id_maps) = (call.access()?, container::id_maps());
+    let store = call.store_to_change()?;
+    let _using = store.using()?;
     let draft = Draft::begin(call.arguments[1].as_ref())?;
     let mut platform = call.platform()?;
-    let found = match &store {
-        Some(store) => of_store(store, text)?,
-        None => None,
-    };
-    let offer = match found {
+    let offer = match of_store(&store, text)? {
         Some((offer, own)) => {
             platform.get_or_insert(own);
             offer
@@ -52,11 +50,11 @@ fn run(call: &Call) -> Result<u8, anyhow::Error> {
         None => {
             let name = Name::parse(text)?;
             let spool = || taking::spool(draft.scratch());
-            source::only(text.as_ref(), source::open(&name, &call.access()?, &spool)?)?
+            source::only(text.as_ref(), source::open(&name, &access, &spool)?)?
         }
     };
     let settings = Settings {
-        id_maps: container::id_maps(),
+        id_maps,
         ..Settings::default()
     };
     let unpacking = call.unpacking(Form::Flat)?;

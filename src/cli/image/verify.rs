@@ -7,7 +7,6 @@ use super::super::context::boolean;
 use super::super::usage::Count;
 use super::super::{Call, Command, output};
 use super::{format_flag, store_flag};
-use crate::image::Store;
 use crate::image::layer::Form;
 use crate::image::store::Report;
 
@@ -34,12 +33,10 @@ fn flags() -> Vec<Arg> {
 }
 
 fn run(call: &Call) -> Result<u8, anyhow::Error> {
-    let mut report = Report::default();
-    if let Some(store) = Store::open_existing(&call.store_path())? {
-        let unpacking = call.unpacking(Form::Overlay)?;
-        let trees = (!call.flags.get_flag("blobs")).then_some(&unpacking);
-        report = store.verify(&store.using()?, trees)?;
-    }
+    let store = call.store_to_change()?;
+    let unpacking = call.unpacking(Form::Overlay)?;
+    let trees = (!call.flags.get_flag("blobs")).then_some(&unpacking);
+    let report = store.verify(&store.using()?, trees)?;
     let text = match call.wants_json() {
         true => serde_json::to_string(&report)? + "\n",
         false => words(&report),
@@ -47,10 +44,7 @@ fn run(call: &Call) -> Result<u8, anyhow::Error> {
     output::print(&text)?;
     match report.damage.len() {
         0 => Ok(0),
-        count => anyhow::bail!(
-            "{count} things in {} are damaged",
-            call.store_path().display()
-        ),
+        count => anyhow::bail!("{count} things in {} are damaged", store.path().display()),
     }
 }
 

@@ -32,10 +32,14 @@ struct Needed {
 impl Store {
     /// Removes this name from its image; and the image, where it has no other and nobody adds or uses
     /// anything now (else [`Store::prune`] does it later). An image that containers use keeps its layers.
+    /// While another image is damaged nothing but the name goes, since it cannot be told what that one needs.
     pub fn remove(&self, image: &Image) -> Result<Freed, Error> {
         self.remove_name(image)?;
         match self.try_alone()? {
-            Some(alone) => self.free_unreferenced(&alone),
+            Some(alone) => self.free_unreferenced(&alone).or_else(|error| {
+                log::warn!("what {} needs stays: {error}", image.manifest.digest);
+                Ok(Freed::default())
+            }),
             None => Ok(Freed::default()),
         }
     }

@@ -105,7 +105,11 @@ impl Store {
         }
         let mut found: Vec<(Digest, Image)> = Vec::new();
         for image in images {
-            let id = self.manifest(&image)?.config.digest;
+            // One that is damaged has no id to be found by.
+            let Ok(manifest) = self.manifest(&image) else {
+                continue;
+            };
+            let id = manifest.config.digest;
             let all = [&id, &image.manifest.digest, &image.chosen_from];
             if all.iter().any(|digest| digest.hex().starts_with(hex)) {
                 found.push((id, image));
