@@ -9,6 +9,7 @@ mod credentials;
 mod endpoint;
 mod error;
 mod profile;
+pub mod program;
 mod secret;
 mod service;
 pub mod sign;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Error, Provider, sign};
-use crate::net::{Client, Method, Request, Response, Url};
+use crate::net::{Client, Method, Request, Response, Url, plain};
 use crate::sys::time::Time;
 
 /// No reply of these services is longer.
@@ -75,7 +75,7 @@ fn refusal(action: &str, endpoint: String, response: Response) -> Error {
     let code = field(["__type", "code"])
         .or(header)
         .or_else(|| element(&text, "Code"));
-    let code = code.unwrap_or_default();
+    let code = plain(&code.unwrap_or_default());
     let code = code.rsplit('#').next().unwrap_or_default();
     let code = code.split(':').next().unwrap_or_default();
     let message = field(["message", "Message"]).or_else(|| element(&text, "Message"));
@@ -89,7 +89,7 @@ fn refusal(action: &str, endpoint: String, response: Response) -> Error {
             code
         }
         .into(),
-        message: message.unwrap_or_else(|| "no message".into()),
+        message: message.map_or("no message".into(), |message| plain(&message)),
     }
 }
 

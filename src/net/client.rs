@@ -48,7 +48,8 @@ pub enum Plain {
 pub struct Times {
     /// To connect, TLS included.
     pub connect: Duration,
-    /// How long nothing may come, or go.
+    /// How long nothing may come, or go; and the longest that the head of a reply, or 64 KiB of its body,
+    /// may take, so that a byte now and then keeps nobody.
     pub stall: Duration,
 }
 
@@ -180,6 +181,7 @@ impl Client {
             .proxy(way.proxy.clone())
             .user_agent(concat!("bulkhead/", env!("CARGO_PKG_VERSION")))
             .timeout_connect(Some(connect))
+            .timeout_recv_response(Some(stall))
             .timeout_per_read(Some(stall))
             .timeout_per_write(Some(stall))
             .output_buffer_size(16 * 1024)

@@ -33,6 +33,9 @@ pub enum Cause {
     Tls(String),
     #[error("{act}: nothing for {} s", after.as_secs())]
     TimedOut { act: &'static str, after: Duration },
+    /// It comes, but so slowly that it may be meant to keep us.
+    #[error("read: too little in {} s", .0.as_secs())]
+    Slow(Duration),
     #[error("{0}")]
     Io(io::Error),
     #[error("{variable}: {why}")]
@@ -61,7 +64,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match &self.cause {
             Cause::Name(error) => error.is_transient(),
-            Cause::TimedOut { .. } | Cause::Io(_) | Cause::Protocol(_) => true,
+            Cause::TimedOut { .. } | Cause::Slow(_) | Cause::Io(_) | Cause::Protocol(_) => true,
             _ => false,
         }
     }

@@ -12,6 +12,7 @@ pub mod random;
 mod request;
 mod roots;
 pub mod url;
+mod words;
 
 pub use client::{Client, Plain, Setup, Times, Verification};
 pub use error::{Cause, Error};
@@ -19,3 +20,4 @@ pub use names::Names;
 pub use proxies::Proxies;
 pub use request::{Method, Request, Response};
 pub use url::Url;
+pub use words::plain;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::Read;
+use std::time::{Duration, Instant};
 
 use ureq::http::HeaderMap;
 
@@ -113,7 +114,7 @@ impl Response {
         all.filter_map(|value| value.to_str().ok())
     }
 
-    /// The whole body, of at most `limit` bytes.
+    /// The whole body, of at most `limit` bytes, which takes four times [`Times::stall`] at most.
     pub fn document(self, limit: u64) -> Result<Vec<u8>, Error> {
         let Self {
             request,
@@ -121,40 +122,64 @@ impl Response {
             body,
             ..
         } = self;
-        let mut bytes = Vec::new();
-        let read = body.into_reader().take(limit + 1).read_to_end(&mut bytes);
-        let cause = match read {
-            Ok(_) if bytes.len() as u64 <= limit => return Ok(bytes),
-            Ok(_) => Cause::TooLong(limit),
-            Err(error) => Cause::from_io(error, &times),
+        let longest = times.stall * 4;
+        let (start, mut bytes) = (Instant::now(), Vec::new());
+        let mut body = body.into_reader().take(limit + 1);
+        let mut buffer = [0; 8 * 1024];
+        let cause = loop {
+            if start.elapsed() > longest {
+                break Cause::Slow(longest);
+            }
+            match body.read(&mut buffer) {
+                Ok(0) if bytes.len() as u64 <= limit => return Ok(bytes),
+                Ok(0) => break Cause::TooLong(limit),
+                Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+                Err(error) => break Cause::from_io(error, &times),
+            }
         };
         Err(Error { request, cause })
     }
 
     /// The body as it comes; its errors are of the kinds that [`Error`] says are transient. Where the
-    /// length was announced, one that is cut short ends in an error.
+    /// length was announced, one that is cut short ends in an error, and so does one that comes at less
+    /// than 64 KiB in each [`Times::stall`] of waiting for it.
     pub fn into_reader(self) -> impl Read + Send + 'static {
         Reader {
             inner: self.body.into_reader(),
             times: self.times,
+            waited: Duration::ZERO,
+            came: 0,
         }
     }
 }
 
+/// Less of a body in the time of a stall is none.
+const LEAST: usize = 64 * 1024;
+
 struct Reader<R> {
     inner: R,
     times: Times,
+    /// Since when `came` is counted. What the caller does in between is no fault of the server.
+    waited: Duration,
+    came: usize,
 }
 
 impl<R: Read> Read for Reader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let times = &self.times;
-        self.inner
-            .read(buffer)
-            .map_err(|error| match Cause::from_io(error, times) {
-                Cause::Io(error) => error,
-                cause => std::io::Error::other(cause.to_string()),
-            })
+        let stall = self.times.stall;
+        if self.came >= LEAST {
+            (self.waited, self.came) = (Duration::ZERO, 0);
+        } else if self.waited > stall {
+            return Err(std::io::Error::other(Cause::Slow(stall).to_string()));
+        }
+        let start = Instant::now();
+        let read = self.inner.read(buffer);
+        self.waited += start.elapsed();
+        self.came += read.as_ref().map_or(0, |count| *count);
+        read.map_err(|error| match Cause::from_io(error, &self.times) {
+            Cause::Io(error) => error,
+            cause => std::io::Error::other(cause.to_string()),
+        })
     }
 }
 

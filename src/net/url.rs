@@ -84,7 +84,9 @@ impl Url {
     /// What a `Location` of this address means (RFC 3986, 5.2).
     pub fn join(&self, location: &str) -> Result<Self, UrlError> {
         let location = location.split('#').next().unwrap_or_default();
-        if location.contains("://") {
+        // A query may hold an address, and makes none of what is before it.
+        let before_query = location.split('?').next().unwrap_or_default();
+        if before_query.contains("://") {
             return location.parse();
         }
         if let Some(rest) = location.strip_prefix("//") {
@@ -155,6 +157,15 @@ impl FromStr for Url {
         if !known || authority.host().is_empty() || authority.as_str().contains('@') {
             return Err(error());
         }
+        // The library takes a port that is none for one that is not given.
+        let port = &authority.as_str()[authority.host().len()..];
+        let is_port = |text: &str| {
+            let is_number = text.bytes().all(|b| b.is_ascii_digit());
+            is_number && text.parse::<u16>().is_ok_and(|port| port > 0)
+        };
+        if !port.is_empty() && !port.strip_prefix(':').is_some_and(is_port) {
+            return Err(error());
+        }
         Ok(Self(uri))
     }
 }
@@ -192,6 +203,7 @@ mod tests {
             ("/a/b?c", "https://registry.example/a/b?c"),
             ("?z", "https://registry.example/v2/app/blobs/x?z"),
             ("other", "https://registry.example/v2/app/blobs/other"),
+            ("/a?to=http://x/", "https://registry.example/a?to=http://x/"),
         ] {
             assert_eq!(base.join(location).unwrap(), url(meant), "{location}");
         }
@@ -218,6 +230,11 @@ mod tests {
             "https://",
             "https://me:pw@host/",
             "file:///etc/passwd",
+            "https://host:65536/",
+            "https://host:0/",
+            "https://host:+1/",
+            "https://host:/",
+            "https://[::1]:99999/",
         ] {
             assert!(bad.parse::<Url>().is_err(), "{bad}");
         }

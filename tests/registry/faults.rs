@@ -11,7 +11,9 @@ use crate::images_at::{
 use crate::server::{Reply, Seen, Server, Then};
 
 /// A registry whose first layer is answered by `answer`, which is given the number of the request for it.
-fn with_layer(answer: impl Fn(usize, &[u8], &Seen) -> Reply + Send + Sync + 'static) -> Server {
+pub(crate) fn with_layer(
+    answer: impl Fn(usize, &[u8], &Seen) -> Reply + Send + Sync + 'static,
+) -> Server {
     let built = image();
     let (descriptor, bytes) = large_layer(&built);
     let count = AtomicUsize::new(0);
@@ -24,7 +26,7 @@ fn with_layer(answer: impl Fn(usize, &[u8], &Seen) -> Reply + Send + Sync + 'sta
     })
 }
 
-fn ranges(server: &Server) -> Vec<Option<usize>> {
+pub(crate) fn ranges(server: &Server) -> Vec<Option<usize>> {
     let (descriptor, _) = large_layer(&image());
     server
         .seen_of(descriptor.digest.hex())
@@ -127,6 +129,7 @@ fn a_length_that_is_not_the_blobs_is_told() {
             bytes.len()
         );
         assert!(error.contains(&expected), "{error}");
+        assert_eq!(ranges(&server).len(), 1, "it is the same the next time");
     }
 }
 

@@ -19,5 +19,6 @@ mod mirrors;
 mod names;
 mod proxies;
 mod server;
+mod slow;
 mod strangers;
 mod tls;

@@ -4,8 +4,11 @@ use std::net::TcpListener;
 
 use bulkhead::image::source::registry::{Access, Login};
 
-use crate::images_at::{access, file, image, missing, open, pull, refused, serve};
-use crate::server::{Reply, Server};
+use crate::faults::{ranges, with_layer};
+use crate::images_at::{
+    access, file, image, manifest, missing, open, pull, refused, serve, serve_range,
+};
+use crate::server::{Reply, Server, Then};
 
 fn with_mirrors(registry: &str, mirrors: &[&str], access: Access) -> (tempfile::TempDir, Access) {
     let mut text = format!("[[registry]]\nlocation = \"{registry}\"\n");
@@ -102,4 +105,46 @@ fn a_mirror_learns_nothing_that_is_the_registrys() {
             .iter()
             .all(|request| request.header("authorization").is_none())
     );
+}
+
+#[test]
+fn a_mirror_that_is_down_is_asked_once() {
+    let (down, registry) = (Server::start(|_, _| Reply::new(503, "")), whole());
+    let (_dir, access) = with_mirrors(&registry.host(), &[&down.host()], access());
+    pull(&open(&registry.host(), &access), &image());
+    assert_eq!(down.seen().len(), 1);
+}
+
+#[test]
+fn what_a_mirror_says_instead_of_a_document_ends_nothing() {
+    let page = || Reply::new(200, "<html>log in</html>").header("content-type", "text/html");
+    let config = manifest(&image()).config.digest;
+    for part in ["/manifests/1".to_owned(), config.to_string()] {
+        let built = image();
+        let mirror = Server::start(move |_, request| match request.path.contains(&part) {
+            true => page(),
+            false => serve(&built, request),
+        });
+        let registry = whole();
+        let (_dir, access) = with_mirrors(&registry.host(), &[&mirror.host()], access());
+        pull(&open(&registry.host(), &access), &image());
+    }
+    let alone = Server::start(move |_, _| page());
+    let error = refused(&open(&alone.host(), &access()));
+    let expected = "it sent no manifest, but something of type \"text/html\"";
+    assert!(error.ends_with(expected), "{error}");
+}
+
+#[test]
+fn what_a_mirror_begins_the_next_ends() {
+    // It has the first part, breaks off, and is gone.
+    let mirror = with_layer(|number, bytes, request| match number {
+        0 => serve_range(bytes, request).only(100_000, Then::HangUp),
+        _ => Reply::new(404, ""),
+    });
+    let registry = with_layer(|_, bytes, request| serve_range(bytes, request));
+    let (_dir, access) = with_mirrors(&registry.host(), &[&mirror.host()], access());
+    pull(&open(&registry.host(), &access), &image());
+    assert_eq!(ranges(&mirror), [None, Some(100_000)]);
+    assert_eq!(ranges(&registry), [Some(100_000)]);
 }

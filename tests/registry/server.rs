@@ -50,6 +50,8 @@ pub(crate) enum Then {
     HangUp,
     /// Longer than any patience of these tests.
     Stall,
+    /// The rest comes, a byte at a time: more often than any patience ends, and for longer.
+    Trickle,
 }
 
 impl Reply {
@@ -94,7 +96,7 @@ impl Reply {
     fn write(&self, stream: &mut TcpStream) {
         // A client that has had enough is no fault of the server.
         if self.raw {
-            let _ = stream.write_all(&self.body);
+            self.write_body(stream);
             return;
         }
         let length = self.length.unwrap_or(self.body.len());
@@ -106,14 +108,28 @@ impl Reply {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str("\r\n");
+        if stream.write_all(head.as_bytes()).is_ok() {
+            self.write_body(stream);
+        }
+    }
+
+    fn write_body(&self, stream: &mut TcpStream) {
         let count = self
             .sent
             .map_or(self.body.len(), |(count, _)| count.min(self.body.len()));
-        let _ = stream
-            .write_all(head.as_bytes())
-            .and_then(|()| stream.write_all(&self.body[..count]));
-        if let Some((_, Then::Stall)) = self.sent {
-            thread::sleep(Duration::from_secs(20));
+        let (first, rest) = self.body.split_at(count);
+        let _ = stream.write_all(first);
+        match self.sent {
+            Some((_, Then::Stall)) => thread::sleep(Duration::from_secs(20)),
+            Some((_, Then::Trickle)) => {
+                for byte in rest {
+                    thread::sleep(Duration::from_millis(50));
+                    if stream.write_all(&[*byte]).is_err() {
+                        break;
+                    }
+                }
+            }
+            Some((_, Then::HangUp)) | None => {}
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Credentials of a profile in the shared files.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::{Credentials, reply};
 use crate::aws::profile::Profile;
-use crate::aws::{Error, Secret};
+use crate::aws::{Error, Secret, program};
 
 /// What a profile may say instead of keys, and needs calls of other services.
 const OTHER_WAYS: [(&str, &str); 5] = [
@@ -70,14 +70,11 @@ fn run(profile: &str, command: &str) -> Result<Credentials, Error> {
         profile: profile.into(),
         why,
     };
-    let output = Command::new("/bin/sh")
-        .args(["-c", command])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|cause| error(format!("run /bin/sh: {cause}")))?;
-    if !output.status.success() {
-        return Err(error(format!("it failed ({})", output.status)));
+    let mut shell = Command::new("/bin/sh");
+    let answer = program::ask(shell.args(["-c", command]), b"", program::PATIENCE);
+    let answer = answer.map_err(|cause| error(format!("run by /bin/sh: {cause}")))?;
+    if !answer.status.success() {
+        return Err(error(format!("it failed ({})", answer.status)));
     }
-    reply::parse(&output.stdout).map_err(|why| error(format!("what it printed is {why}")))
+    reply::parse(&answer.output).map_err(|why| error(format!("what it printed is {why}")))
 }

@@ -14,6 +14,8 @@ const PROGRESS: u64 = 64 * 1024;
 
 pub(super) struct Blob {
     endpoint: Arc<Endpoint>,
+    /// Whom to ask for the rest where that one fails for good.
+    later: Vec<Arc<Endpoint>>,
     image: String,
     descriptor: Descriptor,
     /// Bytes that were handed on.
@@ -33,6 +35,7 @@ impl Blob {
     ) -> Result<Self, Cause> {
         let mut blob = Self {
             endpoint: Arc::clone(endpoint),
+            later: Vec::new(),
             image: image.into(),
             descriptor: descriptor.clone(),
             at: 0,
@@ -46,6 +49,11 @@ impl Blob {
                 Err(cause) => blob.fail(cause)?,
             }
         }
+    }
+
+    /// With others that may have the rest, in their order.
+    pub(super) fn or(self, later: Vec<Arc<Endpoint>>) -> Self {
+        Self { later, ..self }
     }
 
     /// Asks for what is missing.
@@ -73,11 +81,14 @@ impl Blob {
         let announced = response
             .header("content-length")
             .and_then(|text| text.parse::<u64>().ok());
-        if announced.is_some_and(|length| length != size.saturating_sub(start)) {
-            let announced = announced.unwrap_or_default();
-            return Err(self.fault(format!(
-                "it announces {announced} bytes from {start} on, and the blob has {size}"
-            )));
+        if let Some(announced) = announced.filter(|length| *length != size.saturating_sub(start)) {
+            return Err(Cause::Length {
+                host: self.endpoint.host.clone(),
+                digest: digest.clone(),
+                announced,
+                start,
+                size,
+            });
         }
         let mut body: Box<dyn Read + Send> = Box::new(response.into_reader());
         // A server that knows no ranges starts over; what was handed on has been hashed by who reads.
@@ -103,10 +114,25 @@ impl Blob {
         }
     }
 
-    /// Waits for the next attempt, or gives the failure back.
+    /// Waits for the next attempt, or turns to the next endpoint, or gives the failure back.
     fn fail(&mut self, cause: Cause) -> Result<(), Cause> {
         self.body = None;
-        if !cause.is_transient() {
+        let Err(cause) = self.wait(cause) else {
+            return Ok(());
+        };
+        if self.later.is_empty() {
+            return Err(cause);
+        }
+        log::warn!("{}: a mirror does not have all of it: {cause}", self.image);
+        self.endpoint = self.later.remove(0);
+        (self.failures, self.failed_at) = (0, self.at);
+        Ok(())
+    }
+
+    fn wait(&mut self, cause: Cause) -> Result<(), Cause> {
+        // Once something has come, the rest is worth waiting for, from a mirror too.
+        let is_given_up = self.at == 0 && !self.endpoint.is_last;
+        if is_given_up || !cause.is_transient() {
             return Err(cause);
         }
         if self.at >= self.failed_at + PROGRESS {
@@ -124,15 +150,24 @@ impl Read for Blob {
         if buffer.is_empty() {
             return Ok(0);
         }
+        let size = self.descriptor.size;
+        // More than there should be is for the caller to find: a byte of it is enough.
+        let left = size.saturating_add(1).saturating_sub(self.at);
+        let most = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        if most == 0 {
+            return Ok(0);
+        }
         loop {
             let failed = match &mut self.body {
                 None => self.reopen().err(),
-                Some(body) => match body.read(buffer) {
-                    Ok(0) if self.at < self.descriptor.size => {
-                        let size = self.descriptor.size;
+                Some(body) => match body.read(&mut buffer[..most]) {
+                    Ok(0) if self.at < size => {
                         Some(self.fault(format!("it ended after {} of {size} bytes", self.at)))
                     }
-                    // More than there should be is for the caller to find.
+                    // It is whole, and how the connection ended is nothing to it.
+                    Err(_) if self.at == size => return Ok(0),
                     Ok(count) => {
                         self.at += count as u64;
                         return Ok(count);

@@ -58,22 +58,18 @@ pub(super) struct Place {
 }
 
 impl Configuration {
-    /// The first file that is there, and the `*.conf` of the folder of the same name with `.d`.
+    /// The first file that is there, and the `*.conf` of the folders of their names with `.d`, whether the
+    /// files are there or not: the system's first and the user's after it, so that his count.
     pub(super) fn read(files: &[PathBuf]) -> Result<Self, Cause> {
         let mut tables = Vec::new();
-        let Some((path, text)) = first(files)? else {
-            return Ok(Self::default());
-        };
-        tables.extend(parse(path, &text)?);
-        let mut folder = path.clone().into_os_string();
-        folder.push(".d");
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        let mut more: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-        more.retain(|path| path.extension().is_some_and(|e| e == "conf"));
-        more.sort();
-        for path in &more {
-            if let Some((path, text)) = first(std::slice::from_ref(path))? {
-                tables.extend(parse(path, &text)?);
+        if let Some((path, text)) = first(files)? {
+            tables.extend(parse(path, &text)?);
+        }
+        for file in files.iter().rev() {
+            for path in drop_ins(file)? {
+                if let Some((path, text)) = first(std::slice::from_ref(&path))? {
+                    tables.extend(parse(path, &text)?);
+                }
             }
         }
         Ok(Self(tables))
@@ -123,13 +119,48 @@ impl Table {
     /// How much of the name the prefix is.
     fn matched(&self, whole: &str) -> Option<usize> {
         let prefix = self.prefix.as_deref().or(self.location.as_deref())?;
-        if let Some(domain) = prefix.strip_prefix('*') {
-            let host = whole.split('/').next()?;
-            return host.ends_with(domain).then_some(host.len());
+        if let Some(pattern) = prefix.strip_prefix('*') {
+            // Of a host it means every port, unless it names one; it may go on with a path.
+            let (domain, path) = pattern.split_once('/').unwrap_or((pattern, ""));
+            let (host, rest) = whole.split_once('/')?;
+            let bare = host.split(':').next()?;
+            let fits = host.ends_with(domain) || bare.ends_with(domain);
+            let below = match path {
+                "" => 0,
+                path => starts(rest, path)? + 1,
+            };
+            return fits.then_some(host.len() + below);
         }
-        let rest = whole.strip_prefix(prefix)?;
-        (rest.is_empty() || rest.starts_with('/')).then_some(prefix.len())
+        starts(whole, prefix)
     }
+}
+
+/// Whether the name begins with these parts, and then how long they are.
+fn starts(whole: &str, prefix: &str) -> Option<usize> {
+    let rest = whole.strip_prefix(prefix)?;
+    (rest.is_empty() || rest.starts_with('/')).then_some(prefix.len())
+}
+
+/// One that cannot be read is no folder without any: it may block what would be asked.
+fn drop_ins(file: &Path) -> Result<Vec<PathBuf>, Cause> {
+    let mut folder = file.as_os_str().to_owned();
+    folder.push(".d");
+    let failed = |cause| Cause::Read {
+        path: folder.clone().into(),
+        cause,
+    };
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(cause) => return Err(failed(cause)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        paths.push(entry.map_err(failed)?.path());
+    }
+    paths.retain(|path| path.extension().is_some_and(|e| e == "conf"));
+    paths.sort();
+    Ok(paths)
 }
 
 fn place(whole: &str, insecure: bool, is_mirror: bool) -> Place {
@@ -213,6 +244,12 @@ mod tests {
         [[registry]]
         location = "bad.example"
         blocked = true
+        [[registry]]
+        prefix = "*.bad.example"
+        blocked = true
+        [[registry]]
+        prefix = "*.half.example/bad"
+        blocked = true
     "#;
 
     #[test]
@@ -238,8 +275,57 @@ mod tests {
     #[test]
     fn a_blocked_registry_is_refused() {
         let configuration = Configuration(parse(Path::new("x"), TEXT).unwrap());
-        let places = configuration.places(&Reference::parse("bad.example/x").unwrap());
-        assert!(matches!(places, Err(Cause::Blocked)));
+        let is_blocked = |image: &str| {
+            let places = configuration.places(&Reference::parse(image).unwrap());
+            matches!(places, Err(Cause::Blocked))
+        };
+        for image in [
+            "bad.example/x",
+            "x.bad.example/y",
+            "x.bad.example:5000/y",
+            "x.half.example:1/bad/y",
+        ] {
+            assert!(is_blocked(image), "{image}");
+        }
+        for image in [
+            "x.half.example/good",
+            "x.half.example/badly",
+            "notbad.example/x",
+        ] {
+            assert!(!is_blocked(image), "{image}");
+        }
+    }
+
+    #[test]
+    fn drop_ins_count_without_the_file_that_they_belong_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let [users, systems] = ["users.conf", "systems.conf"].map(|name| dir.path().join(name));
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write(
+            "systems.conf.d/a.conf",
+            "[[registry]]\nlocation = \"bad.example\"\nblocked = true\n",
+        );
+        let files = [users, systems];
+        let reference = Reference::parse("bad.example/x").unwrap();
+        let places = |files| Configuration::read(files).unwrap().places(&reference);
+        assert!(matches!(places(&files), Err(Cause::Blocked)));
+        write("users.conf", "");
+        assert!(matches!(places(&files), Err(Cause::Blocked)));
+        write(
+            "users.conf.d/a.conf",
+            "[[registry]]\nlocation = \"bad.example\"\n",
+        );
+        assert!(places(&files).is_ok());
+        fs::remove_dir_all(dir.path().join("users.conf.d")).unwrap();
+        write("users.conf.d", "no folder");
+        assert!(matches!(
+            Configuration::read(&files),
+            Err(Cause::Read { .. })
+        ));
     }
 
     #[test]

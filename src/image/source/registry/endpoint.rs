@@ -10,12 +10,10 @@ use super::authorization::Authorization;
 use super::configuration::Place;
 use super::error::Shown;
 use super::{Access, Cause, Patience, challenge};
-use crate::net::{Client, Request, Response, Url, random};
+use crate::net::{Client, Request, Response, Url, plain, random};
 
 /// Of a message that a registry sends with an error.
 const LONGEST_MESSAGE: u64 = 64 * 1024;
-/// Of it no more is shown.
-const SHOWN: usize = 300;
 
 #[derive(Debug)]
 pub(super) struct Endpoint {
@@ -25,13 +23,20 @@ pub(super) struct Endpoint {
     client: Client,
     authorization: Authorization,
     patience: Patience,
+    pub(super) is_last: bool,
     /// The schemes that are still to be tried; one, once it is known.
     schemes: Mutex<&'static [&'static str]>,
 }
 
 impl Endpoint {
     /// `named` is what the user asked for: at its host the login for it serves, and at no other.
-    pub(super) fn new(access: &Access, place: Place, named: (&str, &str)) -> Result<Self, Cause> {
+    /// Where others come after it, one attempt has to do: a mirror that is away is not waited for.
+    pub(super) fn new(
+        access: &Access,
+        place: Place,
+        named: (&str, &str),
+        is_last: bool,
+    ) -> Result<Self, Cause> {
         let (client, schemes) = access.client(&place)?;
         let mut access = access.clone();
         let mut repositories = vec![place.repository.clone()];
@@ -45,6 +50,7 @@ impl Endpoint {
             client,
             authorization: Authorization::new(&access, &place, repositories),
             patience: access.patience,
+            is_last,
             schemes: Mutex::new(schemes),
             host: place.host,
             repository: place.repository,
@@ -65,7 +71,7 @@ impl Endpoint {
         let mut attempt = 0;
         loop {
             match self.get_once(path, headers, what).and_then(&read) {
-                Err(cause) if cause.is_transient() && !cause.is_of_name() => {
+                Err(cause) if self.is_last && cause.is_transient() && !cause.is_of_name() => {
                     self.pause(attempt, cause)?;
                 }
                 result => return result,
@@ -275,11 +281,5 @@ fn message(response: Response) -> String {
         Err(_) if is_text => String::from_utf8_lossy(&bytes).into_owned(),
         Err(_) => String::new(),
     };
-    // It goes to a terminal.
-    let plain: String = text
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(SHOWN)
-        .collect();
-    plain.trim().to_owned()
+    plain(&text)
 }

@@ -87,6 +87,19 @@ pub enum Cause {
         wanted: Digest,
         found: Digest,
     },
+    /// By its headers, so that nothing of it need be read. It will not be another the next time.
+    #[error(
+        "registry {host}: {digest}: it announces {announced} bytes from {start} on, and the blob has {size}"
+    )]
+    Length {
+        host: String,
+        digest: Digest,
+        announced: u64,
+        start: u64,
+        size: u64,
+    },
+    #[error("registry {host}: it sent no manifest, but something of type {media_type:?}")]
+    NoManifest { host: String, media_type: String },
     #[error("registry {host}: {digest}: {why}")]
     Blob {
         host: String,

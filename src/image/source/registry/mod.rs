@@ -25,6 +25,8 @@ pub use access::{Access, Patience};
 pub use error::{Cause, Error, Shown};
 pub use logins::Login;
 
+use serde::de::IgnoredAny;
+
 use super::Source;
 use crate::image::documents::{Descriptor, Kind, LARGEST, media};
 use crate::image::{Digest, Hasher, Reference};
@@ -50,10 +52,11 @@ impl Registry {
         let configuration = Configuration::read(&access.configurations).map_err(failed)?;
         let named = (reference.domain(), reference.path());
         let mut endpoints = Vec::new();
-        for place in configuration.places(reference).map_err(failed)? {
-            endpoints.push(Arc::new(
-                Endpoint::new(access, place, named).map_err(failed)?,
-            ));
+        let places = configuration.places(reference).map_err(failed)?;
+        let last = places.len() - 1;
+        for (number, place) in places.into_iter().enumerate() {
+            let endpoint = Endpoint::new(access, place, named, number == last);
+            endpoints.push(Arc::new(endpoint.map_err(failed)?));
         }
         Ok(Self {
             reference: reference.clone(),
@@ -106,26 +109,20 @@ impl Registry {
             Ok((told, media_type, read(endpoint, response)?))
         })?;
         // What the user named counts, then what the registry says it is.
-        let wanted = digest.cloned().or(told);
-        let found = match &wanted {
+        let digest = match digest.cloned().or(told) {
             Some(wanted) => {
-                let mut hasher = Hasher::new(wanted.algorithm());
-                hasher.update(&bytes);
-                hasher.finish()
+                verify(endpoint, &wanted, &bytes)?;
+                wanted
             }
             None => Digest::of(&bytes),
         };
-        if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
+        if serde_json::from_slice::<IgnoredAny>(&bytes).is_err() {
             let host = endpoint.host.clone();
-            return Err(Cause::Digest {
-                host,
-                wanted,
-                found,
-            });
+            return Err(Cause::NoManifest { host, media_type });
         }
         let descriptor = Descriptor {
             media_type: type_of(media_type, &bytes),
-            digest: found,
+            digest,
             size: bytes.len() as u64,
         };
         Ok((descriptor, bytes))
@@ -146,15 +143,40 @@ impl Source for Registry {
         let path = format!("{folder}/{digest}");
         Ok(self.ask(|endpoint| {
             let what = format!("document {digest} in {}", endpoint.repository);
-            endpoint.get(&path, &accept(), &what, |response| read(endpoint, response))
+            let bytes =
+                endpoint.get(&path, &accept(), &what, |response| read(endpoint, response))?;
+            verify(endpoint, digest, &bytes)?;
+            Ok(bytes)
         })?)
     }
 
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, super::Error> {
         let image = self.reference.to_string();
-        let blob = self.ask(|endpoint| Blob::open(endpoint, &image, descriptor))?;
+        let blob = self.ask(|endpoint| {
+            let all = self.endpoints.iter();
+            let later = all
+                .skip_while(|other| !Arc::ptr_eq(other, endpoint))
+                .skip(1);
+            let blob = Blob::open(endpoint, &image, descriptor)?;
+            Ok(blob.or(later.cloned().collect()))
+        })?;
         Ok(Box::new(blob))
     }
+}
+
+/// A document that is another is this endpoint's failure: the next one may have the right one.
+fn verify(endpoint: &Endpoint, wanted: &Digest, bytes: &[u8]) -> Result<(), Cause> {
+    let mut hasher = Hasher::new(wanted.algorithm());
+    hasher.update(bytes);
+    let found = hasher.finish();
+    if found == *wanted {
+        return Ok(());
+    }
+    Err(Cause::Digest {
+        host: endpoint.host.clone(),
+        wanted: wanted.clone(),
+        found,
+    })
 }
 
 fn read(endpoint: &Endpoint, response: Response) -> Result<Vec<u8>, Cause> {
@@ -189,7 +211,7 @@ fn type_of(told: String, bytes: &[u8]) -> String {
     #[serde(rename_all = "camelCase")]
     struct Shape {
         media_type: Option<String>,
-        manifests: Option<serde::de::IgnoredAny>,
+        manifests: Option<IgnoredAny>,
     }
     let is_vague = |name: &str| {
         matches!(

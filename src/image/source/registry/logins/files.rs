@@ -16,12 +16,9 @@ use crate::image::source::registry::Cause;
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
 struct File {
-    #[serde(default)]
-    auths: BTreeMap<String, Entry>,
-    #[serde(default)]
+    auths: Option<BTreeMap<String, Option<Entry>>>,
     creds_store: Option<String>,
-    #[serde(default)]
-    cred_helpers: BTreeMap<String, String>,
+    cred_helpers: Option<BTreeMap<String, Option<String>>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -69,17 +66,23 @@ pub(super) fn find(path: &Path, wanted: Wanted<'_>) -> Result<Option<Login>, Cau
     })?;
     let keys = wanted.keys();
 
-    let own = keys.iter().find_map(|key| file.cred_helpers.get(key));
-    let of_server = || file.cred_helpers.get(wanted.server());
-    let all = || file.creds_store.as_ref().filter(|name| !name.is_empty());
-    if let Some(name) = own.or_else(of_server).or_else(all)
+    // `null` is what is not there, and a helper without a name is none: the file itself counts then.
+    let helpers = file.cred_helpers.unwrap_or_default();
+    let helper = |key: &str| helpers.get(key).and_then(Option::as_ref);
+    let own = keys.iter().find_map(|key| helper(key));
+    let of_server = || helper(wanted.server());
+    let all = || file.creds_store.as_ref();
+    let chosen = own.or_else(of_server).or_else(all);
+    if let Some(name) = chosen.filter(|name| !name.is_empty())
         && let Some(login) = helper::ask(name, wanted)?
     {
         return Ok(Some(login));
     }
+    let auths = file.auths.unwrap_or_default();
     let entry = keys.iter().find_map(|key| {
-        let named = file.auths.iter().find(|(name, _)| normal(name) == *key)?;
-        Some(named.1.login(&error).transpose()).flatten()
+        let named = auths.iter().find(|(name, _)| normal(name) == *key)?;
+        let entry = named.1.as_ref()?;
+        entry.login(&error).transpose()
     });
     entry.transpose()
 }
@@ -175,6 +178,20 @@ mod tests {
         for none in ["registry.example", "empty.example", "other.example"] {
             assert_eq!(login(TEXT, none, "x"), None, "{none}");
         }
+    }
+
+    #[test]
+    fn what_is_null_or_has_no_name_is_not_there() {
+        for text in [
+            r#"{"auths": null, "credHelpers": null, "credsStore": null}"#,
+            r#"{"auths": {"h": null}, "credHelpers": {"h": null}}"#,
+            r#"{"auths": {"h": {"auth": null}}, "credHelpers": {"h": ""}, "credsStore": ""}"#,
+        ] {
+            assert_eq!(login(text, "h", "x"), None, "{text}");
+        }
+        // Neither runs a program.
+        let text = r#"{"auths": {"h": {"auth": "YTox"}}, "credHelpers": {"h": ""}, "credsStore": "nonexistent"}"#;
+        assert_eq!(login(text, "h", "x"), password("a", "1"));
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Programs that keep passwords: `docker-credential-NAME get`.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde::Deserialize;
 
 use super::{Login, Wanted};
-use crate::aws::Secret;
+use crate::aws::{Secret, program};
 use crate::image::source::registry::Cause;
+use crate::net::plain;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -27,30 +27,20 @@ pub(super) fn ask(name: &str, wanted: Wanted<'_>) -> Result<Option<Login>, Cause
     if name.contains('/') {
         return Err(error("not a name but a path".into()));
     }
-    let mut child = Command::new(&helper)
-        .arg("get")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()
+    let mut command = Command::new(&helper);
+    let input = wanted.server().as_bytes();
+    let answer = program::ask(command.arg("get"), input, program::PATIENCE)
         .map_err(|cause| error(cause.to_string()))?;
-    if let Some(mut input) = child.stdin.take() {
-        // One that wants no input has ended its reading; what it answers counts.
-        let _ = input.write_all(wanted.server().as_bytes());
-    }
-    let output = child
-        .wait_with_output()
-        .map_err(|cause| error(cause.to_string()))?;
-    if !output.status.success() {
+    if !answer.status.success() {
         // Helpers say on their standard output what is wrong.
-        let said = String::from_utf8_lossy(&output.stdout);
-        let said = said.lines().next().unwrap_or_default().trim();
+        let said = String::from_utf8_lossy(&answer.output);
+        let said = plain(said.lines().next().unwrap_or_default());
         if said.contains("credentials not found") {
             return Ok(None);
         }
-        return Err(error(format!("{}: {said}", output.status)));
+        return Err(error(format!("{}: {said}", answer.status)));
     }
-    let reply: Reply = serde_json::from_slice(&output.stdout)
+    let reply: Reply = serde_json::from_slice(&answer.output)
         .map_err(|_| error("what it printed is not JSON with Username and Secret".into()))?;
     let is_empty = reply.username.is_empty() && reply.secret.reveal().is_empty();
     Ok((!is_empty).then(|| Login::password(&reply.username, reply.secret.reveal())))
