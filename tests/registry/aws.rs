@@ -1,13 +1,15 @@
 //! A registry of Amazon's: moto gives the token as ECR does, and verifies how it was asked for it;
 //! docker-registry, which knows its password, has the image.
 
-use std::net::TcpListener;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::thread;
 
 use bulkhead::aws::Variables;
 use bulkhead::image::Reference;
 use bulkhead::image::source::registry::{Access, Registry};
-use bulkhead::net::{Client, Method, Request, Setup};
+use bulkhead::net::{Client, Method, Names, Request, Setup};
+use tempfile::TempDir;
 
 use crate::daemon::{Daemon, Running, free_port};
 use crate::harness::{fixture, needs};
@@ -85,21 +87,36 @@ fn iam(url: &str, body: &str) -> String {
     String::from_utf8(response.document(1 << 20).unwrap()).unwrap()
 }
 
-/// ECR's name leads to the daemon.
-fn open(daemon: &Daemon, access: &Access) -> Registry {
-    let (_dir, configuration) = file(
-        "registries.conf",
-        &format!(
-            "[[registry]]\nprefix = \"{HOST}\"\nlocation = \"{}\"\n",
-            daemon.host()
-        ),
-    );
-    let access = Access {
-        configurations: vec![configuration],
-        ..access.clone()
-    };
+/// ECR's name leads to the port of this machine by an address of the loopback, of which each test has
+/// its own: what is configured to be elsewhere gets no password of ECR's.
+fn lead(port: u16, number: u8, access: &mut Access) -> TempDir {
+    let address = format!("127.0.7.{number}");
+    let (dir, hosts) = file("hosts", &format!("{address} {HOST}\n"));
+    access.setup.names = Names::from_files(hosts, "/nonexistent", 1);
+    // By HTTP, since it has no certificate for that name.
+    access.insecure = true;
+    let listener = TcpListener::bind((address, 80)).unwrap();
+    thread::spawn(move || {
+        for from in listener.incoming() {
+            let from = from.unwrap();
+            let to = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            for (mut from, mut to) in [
+                (from.try_clone().unwrap(), to.try_clone().unwrap()),
+                (to, from),
+            ] {
+                thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+    dir
+}
+
+fn open(access: &Access) -> Registry {
     let reference = Reference::parse(&format!("{HOST}/{REPOSITORY}:1")).unwrap();
-    Registry::open(&reference, &access).unwrap()
+    Registry::open(&reference, access).unwrap()
 }
 
 #[test]
@@ -109,13 +126,14 @@ fn a_token_of_ecr_opens_its_registry() {
     let daemon = Daemon::with_user(USER);
     daemon.push(&image(), &["--dest-creds", "AWS:123456789012-auth-token"]);
     let mut access = access();
+    let _hosts = lead(daemon.port, 1, &mut access);
 
     access.aws = Variables::from(moto.variables(&moto.secret));
     // The token ended in 2015, by its own word; the registry takes it.
-    pull(&open(&daemon, &access), &image());
+    pull(&open(&access), &image());
 
     access.aws = Variables::from(moto.variables("wrong"));
-    let error = refused(&open(&daemon, &access));
+    let error = refused(&open(&access));
     assert!(
         error.contains("GetAuthorizationToken at http://127.0.0.1:"),
         "{error}"
@@ -123,7 +141,7 @@ fn a_token_of_ecr_opens_its_registry() {
     assert!(error.contains("SignatureDoesNotMatch"), "{error}");
 
     access.aws = Variables::from([("AWS_EC2_METADATA_DISABLED", "true")]);
-    let error = refused(&open(&daemon, &access));
+    let error = refused(&open(&access));
     assert!(error.contains("no AWS credentials"), "{error}");
 }
 
@@ -135,8 +153,9 @@ fn a_token_of_ecr_that_is_refused_is_not_asked_for_for_ever() {
     let daemon =
         Daemon::with_user("AWS:$2b$04$Qp1Qv/xwgHzNfYlUVPJ4SeXi3JSZz0Hhj88B.J81vdJD8MPaumeai\n");
     let mut access = access();
+    let _hosts = lead(daemon.port, 2, &mut access);
     access.aws = Variables::from(moto.variables(&moto.secret));
-    let error = refused(&open(&daemon, &access));
+    let error = refused(&open(&access));
     assert!(
         error.contains("it refuses the credentials for it"),
         "{error}"
@@ -154,22 +173,15 @@ fn a_region_that_does_not_answer_is_named() {
     let server = crate::server::Server::start(|_, _| {
         crate::server::Reply::new(401, "").header("www-authenticate", "Basic realm=\"x\"")
     });
-    let (_dir, configuration) = file(
-        "registries.conf",
-        &format!(
-            "[[registry]]\nprefix = \"{HOST}\"\nlocation = \"{}\"\n",
-            server.host()
-        ),
-    );
+    let at = server.host().parse::<SocketAddr>().unwrap().port();
     let mut access = access();
-    access.configurations = vec![configuration];
+    let _hosts = lead(at, 3, &mut access);
     access.aws = Variables::from([
         ("AWS_ENDPOINT_URL", url.as_str()),
         ("AWS_ACCESS_KEY_ID", "A"),
         ("AWS_SECRET_ACCESS_KEY", "hidden"),
     ]);
-    let reference = Reference::parse(&format!("{HOST}/{REPOSITORY}:1")).unwrap();
-    let error = refused(&Registry::open(&reference, &access).unwrap());
+    let error = refused(&open(&access));
     assert!(
         error.contains(&format!(
             "GetAuthorizationToken: POST {url}/: Connection refused"
