@@ -101,7 +101,8 @@ fn an_image_goes_with_its_last_name() {
     let id = ground.call(&["ls", "-q"]).succeeded().stdout;
     ground.call(&["tag", &one, "y"]).succeeded();
     ground.call(&["rm", id.trim()]).failed_with("several names");
-    ground.call(&["rm", "--force", id.trim()]).succeeded();
+    let ids = [id.trim(), id.trim()];
+    ground.call(&["rm", "--force", ids[0], ids[1]]).succeeded();
     assert!(ground.names().is_empty());
     ground.call(&["rm", &one]).failed_with("no such image here");
     let files = ground.snapshot();

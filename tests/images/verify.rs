@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::ground::{Ground, image};
 use crate::harness::needs;
+use crate::images::{Entry, Image, Packed};
 
 #[test]
 fn each_damage_is_named_and_mended_by_another_load() {
@@ -91,4 +92,24 @@ fn a_damaged_image_does_not_hide_the_others() {
     ground.call(&["prune"]).succeeded();
     ground.verifies();
     assert_eq!(ground.names(), [good]);
+}
+
+#[test]
+fn what_layers_remove_and_share_verifies() {
+    needs!(root);
+    let ground = Ground::new("whiteouts");
+    let below = Packed::gzip([
+        Entry::dir("a/"),
+        Entry::file("a/gone", "x"),
+        Entry::dir("b/").mode(0o750).owner(3, 4),
+        Entry::file("b/old", "x"),
+    ]);
+    let above = Packed::gzip([
+        Entry::file("a/.wh.gone", ""),
+        Entry::dir("a/new/"),
+        Entry::file("a/new/.wh..wh..opq", ""),
+        Entry::hardlink("a/link", "b/old"),
+    ]);
+    ground.load("one", Image::of([below, above]));
+    ground.verifies();
 }

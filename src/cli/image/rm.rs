@@ -1,5 +1,7 @@
 //! `image rm`: a name goes, and with its last name the image.
 
+use std::collections::BTreeSet;
+
 use anyhow::bail;
 use clap::Arg;
 
@@ -37,8 +39,13 @@ fn flags() -> Vec<Arg> {
 fn run(call: &Call) -> Result<u8, anyhow::Error> {
     let force = call.flags.get_flag("force");
     let store = call.store_to_change()?;
+    let mut words = Vec::new();
     for number in 0..call.arguments.len() {
-        let text = call.text(number)?;
+        words.push(call.text(number)?);
+    }
+    // `ls -q` says the id of an image once for each of its names.
+    let mut seen = BTreeSet::new();
+    for text in words.into_iter().filter(|word| seen.insert(*word)) {
         for image in meant(&store, text, force)? {
             let containers = store.users(&image)?;
             if !containers.is_empty() && !force {
