@@ -66,6 +66,7 @@ fn run(call: &Call) -> Result<u8, anyhow::Error> {
             remove: false,
             tells_of_network: false,
             no_subreaper: call.flags.get_flag("no-subreaper"),
+            is_silent: false,
         },
         images: criu::options(call)?,
         lsm_profile: word(call, "lsm-profile").map(String::from),

@@ -45,6 +45,7 @@ fn run_container(call: &Call) -> Result<u8, anyhow::Error> {
         remove: false,
         tells_of_network: false,
         no_subreaper: call.flags.get_flag("no-subreaper"),
+        is_silent: false,
     };
     let code = container::run(&call.context(), &id, &creation::options(call)?, &how)?;
     Ok(code)

@@ -43,7 +43,9 @@ impl Creation {
     /// could not be made.
     pub(super) fn complete(cx: &Context, id: &Id, draft: Draft) -> Result<Self, Error> {
         let slot = cx.store.reserve(id)?;
+        let silence = draft.silence()?;
         let record = draft.record();
+        drop(silence);
         let mut creation = Self {
             draft,
             slot,
@@ -196,7 +198,9 @@ impl Creation {
             console: theirs.as_ref().map(OwnedFd::as_fd),
             lock: Some(self.slot.lock_fd()),
         };
+        let silence = self.draft.silence()?;
         self.launched = Some(launch::launch(&self.draft.plan, &equipment)?);
+        drop(silence);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::listeners::Listeners;
 use super::revival::Revival;
 use super::terminal::Console;
-use super::{Context, CreateOptions, Error, GroupDriver, agent, criu, host, readiness};
+use super::{Context, CreateOptions, Error, GroupDriver, agent, call, criu, host, readiness};
 use crate::cgroup::{Group, Hierarchies, place, place_unit, resctrl};
 use crate::launch;
 use crate::plan::step::Step;
@@ -18,6 +18,7 @@ use crate::spec::seccomp::Agent;
 use crate::spec::unit::Unit;
 use crate::spec::{self, Container, Id};
 use crate::state::{Identity, LaterHooks, Phase, Record, Time, in_user_namespace};
+use crate::sys::silence::Silence;
 use crate::sys::{errno, path};
 
 /// Everything that can be known before anything is made.
@@ -30,6 +31,8 @@ pub(super) struct Draft {
     image_store: Option<PathBuf>,
     /// Whether it is deleted when it has ended.
     pub(super) is_transient: bool,
+    /// Whether what it writes goes nowhere.
+    pub(super) is_silent: bool,
     pub(super) container: Container,
     pub(super) group: Option<Box<dyn Group>>,
     pub(super) rdt_groups: Option<RdtGroups>,
@@ -97,6 +100,7 @@ impl Draft {
             config,
             image_store: options.image_store.clone(),
             is_transient: false,
+            is_silent: false,
             container,
             group,
             rdt_groups,
@@ -143,6 +147,12 @@ impl Draft {
     /// Who is to answer calls of the container.
     pub(super) fn agent(&self) -> Option<&Agent> {
         self.container.seccomp.as_ref()?.agent.as_ref()
+    }
+
+    /// To be held while its streams are looked at, or taken over by its process.
+    pub(super) fn silence(&self) -> Result<Option<Silence>, Error> {
+        let silence = self.is_silent.then(Silence::begin).transpose();
+        silence.map_err(call("put /dev/null in the place of the output"))
     }
 
     pub(super) fn record(&self) -> Record {

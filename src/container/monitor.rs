@@ -7,6 +7,7 @@
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::parent_id;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -22,7 +23,11 @@ use crate::spec::Id;
 use crate::state::{self as records, Exit, Identity, Phase, Record, Slot, Time};
 use crate::sys::clone::{self, Clone, Forked};
 use crate::sys::signal::{self, Ended};
-use crate::sys::{channel, errno, identity, path};
+use crate::sys::{channel, errno, identity, linux_version, path, poll};
+
+/// How long the exit of a container that is to be deleted can be read, where it is read only there; `wait`
+/// looks far more often.
+const READING: Duration = Duration::from_millis(200);
 
 /// What the monitor says when the program runs; anything else is its error, in words.
 const STARTED: &[u8] = b"\0";
@@ -36,6 +41,7 @@ pub(super) fn run(
 ) -> Result<(), Error> {
     let mut draft = Draft::new(cx, id, options, false, Ending::OnItsOwn)?;
     draft.is_transient = how.remove;
+    draft.is_silent = how.is_silent;
     let (ours, theirs) = channel::pair().map_err(call("make the channel to the monitor"))?;
     let what = Clone {
         namespaces: 0,
@@ -178,10 +184,18 @@ pub(super) fn reopen(cx: &Context, of: &Record) -> Result<Option<Slot>, Error> {
 /// Writes down how the container ended, for whoever waits for that; one that is to be deleted then is.
 pub(super) fn see_off(cx: &Context, of: &Record, ended: Ended, oom: bool) -> Result<(), Error> {
     record_exit(cx, of, ended, oom)?;
-    match of.is_transient {
-        true => foreground::tidy(cx, of, kill::group(of)?.as_deref()),
-        false => Ok(()),
+    if !of.is_transient {
+        return Ok(());
     }
+    if !kernel_tells_exits() {
+        poll::pause(READING);
+    }
+    foreground::tidy(cx, of, kill::group(of)?.as_deref())
+}
+
+/// Who waits for a container has its exit code from the kernel (`PIDFD_GET_INFO`), or from the record.
+fn kernel_tells_exits() -> bool {
+    linux_version().is_some_and(|version| version >= (6, 15))
 }
 
 /// Writes down how the container ended, if it is still there to be told of; `oom` if the kernel has

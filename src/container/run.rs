@@ -26,6 +26,9 @@ pub struct RunOptions {
     /// Delete a detached one when it has ended.
     pub remove: bool,
     pub no_subreaper: bool,
+    /// What a detached one writes goes nowhere: who reads the caller's output to its end is not kept
+    /// waiting for the container's.
+    pub is_silent: bool,
     /// Say which flag gives it a network, where it fails and has asked for names without one.
     pub tells_of_network: bool,
 }

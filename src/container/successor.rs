@@ -5,7 +5,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::{Context, Error, call, kill, monitor, oom, wait};
+use super::{Context, Error, call, delete, kill, monitor, oom, run, wait};
 use crate::state::{Identity, Record};
 use crate::sys::clone::{self, Clone, Forked};
 use crate::sys::identity;
@@ -66,6 +66,42 @@ fn watch(cx: &Context, of: &Record, process: &OwnedFd) -> Result<(), Error> {
     slot.save(&record)?;
     slot.unlock();
     let oom = oom::wait_for_end(&record, process.as_fd())?;
-    let ended = wait::exit_of(process);
-    ended.map_or(Ok(()), |ended| monitor::see_off(cx, &record, ended, oom))
+    match wait::exit_of(process) {
+        Some(ended) => monitor::see_off(cx, &record, ended, oom),
+        None if record.is_transient => run::tidy(cx, &record, kill::group(&record)?.as_deref()),
+        None => Ok(()),
+    }
+}
+
+/// Deletes the container that `of` tells of if it has ended, was to be deleted then, and nobody is left who
+/// would; whether it did. A favour, too.
+pub(super) fn bury(cx: &Context, of: &Record) -> bool {
+    try_to_bury(cx, of).unwrap_or_else(|e| {
+        log::debug!("container {}: it was to be deleted: {e}", of.id);
+        false
+    })
+}
+
+fn try_to_bury(cx: &Context, of: &Record) -> Result<bool, Error> {
+    if !is_forsaken(of)? {
+        return Ok(false);
+    }
+    // Whoever has the lock may be about to.
+    let Some(slot) = cx.store.try_open(&of.id)? else {
+        return Ok(false);
+    };
+    let record = slot.record()?;
+    if !record.is_of_same(of) || !is_forsaken(&record)? {
+        return Ok(false);
+    }
+    delete::destroy(slot, &record, kill::group(&record)?.as_deref())?;
+    Ok(true)
+}
+
+fn is_forsaken(record: &Record) -> Result<bool, Error> {
+    let Some(monitor) = record.monitor.filter(|_| record.is_transient) else {
+        return Ok(false);
+    };
+    let is_alive = monitor.is_alive().map_err(super::state::read_process)?;
+    Ok(!is_alive && kill::process(record)?.is_none())
 }

@@ -23,6 +23,7 @@ pub mod report;
 pub mod schedule;
 pub mod seccomp;
 pub mod signal;
+pub mod silence;
 pub mod sweep;
 pub mod terminal;
 pub mod time;

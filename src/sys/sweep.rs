@@ -1,7 +1,7 @@
 //! Emptying a directory that somebody else could write to.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -12,16 +12,23 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 /// Removes all that lies in `top`, by descriptors and without following a link. Holds two of them however
 /// deep somebody has nested his folders.
 pub fn empty(top: OwnedFd) -> Result<(), Errno> {
+    empty_but(top.as_fd(), None)
+}
+
+/// The same, but for the entry `kept` of `top`.
+pub fn empty_but(top: BorrowedFd<'_>, kept: Option<&str>) -> Result<(), Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let open = |at: &OwnedFd, name: &CStr| openat(at, name, flags, Mode::empty());
-    let mut at = open(&top, c".")?;
+    let open = |at: BorrowedFd<'_>, name: &CStr| openat(at, name, flags, Mode::empty());
+    let mut at = open(top, c".")?;
     let mut names: Vec<CString> = Vec::new();
     loop {
         let mut below = None;
-        for entry in Dir::from_fd(open(&at, c".")?)?.iter() {
+        for entry in Dir::from_fd(open(at.as_fd(), c".")?)?.iter() {
             let entry = entry?;
             let name = entry.file_name();
-            if matches!(name.to_bytes(), b"." | b"..") {
+            let is_kept =
+                names.is_empty() && kept.is_some_and(|kept| name.to_bytes() == kept.as_bytes());
+            if is_kept || matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
             match unlinkat(&at, name, UnlinkatFlags::NoRemoveDir) {
@@ -43,7 +50,7 @@ pub fn empty(top: OwnedFd) -> Result<(), Errno> {
         at = match (below, names.pop()) {
             (Some(name), left) => {
                 names.extend(left);
-                match open(&at, &name) {
+                match open(at.as_fd(), &name) {
                     Ok(below) => {
                         names.push(name);
                         below
@@ -54,7 +61,7 @@ pub fn empty(top: OwnedFd) -> Result<(), Errno> {
                 }
             }
             (None, Some(name)) => {
-                let above = open(&at, c"..")?;
+                let above = open(at.as_fd(), c"..")?;
                 match unlinkat(&above, name.as_c_str(), UnlinkatFlags::RemoveDir) {
                     Ok(()) | Err(Errno::ENOENT) => above,
                     Err(errno) => return Err(errno),

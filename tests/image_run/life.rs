@@ -41,6 +41,30 @@ fn a_detached_container_keeps_its_exit_code_until_it_is_deleted() {
     machine.call(&["image", "rm", "busybox"]).succeeded();
 }
 
+/// A shell waits for the end of what it reads, which is not the container's.
+#[test]
+fn a_detached_container_does_not_hold_its_callers_output() {
+    needs!(root, busybox, overlay);
+    let machine = Machine::busybox();
+    let id = machine.id();
+    let script = "sh -c 'echo out; echo err >&2; sleep 1000'";
+    let mut command = machine.command(&[]);
+    let program = command.get_program().to_owned();
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .arg("-c")
+        .arg(format!(
+            "echo \"<$(\"$0\" \"$@\" image run -d --name {id} busybox {script} 2>&1)>\""
+        ))
+        .arg(program)
+        .args(command.get_args())
+        .env("BULKHEAD_STORE", machine.store());
+    command = shell;
+    let told = machine.finish(command).succeeded().stdout;
+    assert_eq!(told, format!("<{id}>\n"));
+    machine.call(&["delete", "--force", id]).succeeded();
+}
+
 #[test]
 fn a_detached_container_with_rm_goes_by_itself() {
     needs!(root, busybox, overlay);
@@ -103,17 +127,29 @@ fn a_container_of_an_image_is_one_like_any_other() {
     assert!(machine.leftovers().is_empty());
 }
 
-/// What a run that was killed has left goes with `delete --force` and `image prune`, and its name can be
-/// used again.
 #[test]
 fn a_run_that_is_killed_at_any_moment_leaves_nothing_for_long() {
     needs!(root, busybox, overlay);
-    let machine = Machine::busybox();
+    kill_runs(&Machine::busybox(), repetitions(30, 300));
+}
+
+#[test]
+fn a_users_run_that_is_killed_at_any_moment_leaves_nothing_for_long() {
+    needs!(root, busybox, overlay, uidmap);
+    kill_runs(&Machine::of_user(""), repetitions(6, 60));
+    kill_runs(
+        &Machine::of_user("nobody:300000:65536\n"),
+        repetitions(6, 60),
+    );
+}
+
+/// What a run that was killed has left goes with `delete --force` and `image prune`, and its name can be
+/// used again.
+fn kill_runs(machine: &Machine, count: usize) {
     let id = machine.id();
     let start = Instant::now();
     machine.told(&["--name", id], "true");
     let whole = start.elapsed();
-    let count = repetitions(30, 300);
     for number in 0..count {
         let detached: &[&str] = if number % 2 == 0 { &[] } else { &["-d"] };
         let args = [&["image", "run", "--name", id], detached, &SLEEP[..]].concat();

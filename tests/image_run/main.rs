@@ -11,4 +11,7 @@ mod flags;
 mod flat;
 mod life;
 mod machine;
+mod mounts;
+mod removal;
 mod rootless;
+mod terminal;

@@ -37,7 +37,9 @@ pub(super) const COMMAND: Command = Command {
     order: Order::First,
     shielded: true,
     detail: "Takes the image if it is not in the store, and runs its program or the one that is given, with\n\
-             the defaults of Docker: few capabilities, a filter of system calls, masked paths, and no network.\n\
+             the defaults of Docker: few capabilities, a filter of system calls, and masked paths. It differs\n\
+             where Docker needs a service: there is no network but the host's, which --network host gives, and\n\
+             no profile of AppArmor, as the one of Docker is loaded by its service.\n\
              In the foreground the container goes when it ends; a detached one stays for \"state\" and \"wait\"\n\
              until it is deleted, or goes with --rm. The exit code is the program's, 128 and the number of the\n\
              signal that killed it, 127 where there is no such program, 126 where it cannot be executed, and\n\
@@ -67,6 +69,7 @@ fn run(call: &Call) -> Result<u8, anyhow::Error> {
             keep: call.flags.get_flag("keep"),
             remove: call.flags.get_flag("rm"),
             no_subreaper: false,
+            is_silent: detach,
             tells_of_network,
         },
     };

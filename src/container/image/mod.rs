@@ -13,15 +13,13 @@ mod root;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
-use serde_json::Value;
 
 use super::{Context, CreateOptions, Error, RunOptions, run};
 use crate::image::bundle::{self, Network, Settings};
-use crate::image::documents::Config;
 use crate::image::store::{Container, Image, Store};
 use crate::spec::Id;
 use crate::spec::container::IdMaps;
-use crate::state::in_user_namespace;
+use crate::state::{self as records, in_user_namespace};
 use crate::sys::errno;
 pub(super) use lookups::Lookups;
 pub(super) use removal::remove;
@@ -51,11 +49,21 @@ pub fn run_image(cx: &Context, id: &Id, store: &Store, asked: &ImageRun) -> Resu
     // Its hold on the layers is on disk.
     drop(using);
     let ran = made.and_then(|()| run(cx, id, &options, &asked.how));
-    if ran.is_err() && cx.store.directory(id).is_err() {
-        // No record tells of it.
-        removal::remove_files(store.path(), id, asked.settings.id_maps.as_ref())?;
+    if ran.is_err() && !has_record(cx, id, &place) {
+        let maps = asked.settings.id_maps.as_ref();
+        removal::remove_files(maps, || store.discard(id, &place))?;
     }
     ran
+}
+
+/// Whether a record tells of it, and not of another container of that name.
+fn has_record(cx: &Context, id: &Id, place: &Container) -> bool {
+    let own = place.path().canonicalize().ok();
+    match cx.store.load(id) {
+        Ok(record) => Some(record.bundle) == own,
+        Err(records::Error::Missing) => false,
+        Err(_) => true,
+    }
 }
 
 /// The ids that containers of this user have inside; `None` for root, whose containers have his own.
@@ -75,16 +83,8 @@ fn make_bundle(store: &Store, place: &Container, asked: &ImageRun) -> Result<(),
     let users = root.make(dir)?;
     let mut settings = asked.settings.clone();
     settings.mounts = [files::write_all(dir, &settings)?, settings.mounts].concat();
-    let document = document(&config, &users, &settings)?;
+    let document = bundle::document(&config, &users, &settings)?;
     write(dir, "config.json", document.to_string().as_bytes())
-}
-
-fn document(
-    config: &Config,
-    users: &crate::image::users::Users,
-    settings: &Settings,
-) -> Result<Value, Error> {
-    Ok(bundle::document(config, users, settings)?)
 }
 
 /// Where files of the host take the place of ours.

@@ -1,17 +1,16 @@
 //! The bundle goes with its container.
 
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::time::Duration;
 
 use nix::unistd::geteuid;
 
 use crate::container::{Error, call};
-use crate::image::Store;
+use crate::image::{Store, store};
 use crate::launch;
 use crate::plan::step::Kind;
+use crate::spec;
 use crate::spec::container::IdMaps;
-use crate::spec::{self, Id};
 use crate::state::{Record, Slot};
 use crate::sys::apart::{self, apart};
 use crate::sys::{clone, identity, reason};
@@ -31,15 +30,19 @@ pub(in crate::container) fn remove(slot: &Slot, record: &Record) -> Result<(), E
         .ok()
         .and_then(|json| spec::parse(&json, &record.bundle).ok())
         .map(|container| container.id_maps)
-        .filter(|maps| !maps.uids.is_empty());
-    remove_files(store, &record.id, maps.as_ref())
+        .filter(|maps| !maps.uids.is_empty())
+        // One that was killed has removed what the document speaks of: it is not read any more.
+        .or_else(super::id_maps);
+    remove_files(maps.as_ref(), || match Store::open_existing(store)? {
+        Some(store) => store.remove_container(&record.id),
+        None => Ok(()),
+    })
 }
 
-pub(super) fn remove_files(path: &Path, id: &Id, maps: Option<&IdMaps>) -> Result<(), Error> {
-    let act = || match Store::open_existing(path)? {
-        Some(store) => store.remove_container(id),
-        None => Ok(()),
-    };
+pub(super) fn remove_files(
+    maps: Option<&IdMaps>,
+    act: impl FnOnce() -> Result<(), store::Error>,
+) -> Result<(), Error> {
     match maps {
         Some(maps) if !geteuid().is_root() => {
             let act = || act().map(|()| String::new()).map_err(|e| e.to_string());

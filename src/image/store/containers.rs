@@ -4,8 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, openat};
-use nix::sys::stat::Mode;
+use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, renameat};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use serde::{Deserialize, Serialize};
 
@@ -68,14 +68,28 @@ impl Store {
             Err(Errno::EEXIST) => return Err(Error::ContainerExists(id.to_string())),
             Err(errno) => return Err(self.fault(&place, "make")(errno)),
         }
+        let path = self.path.join(&place);
         let dir = self.lock(&place, FlockArg::LockExclusive)?;
-        let json = serde_json::to_vec(&hold).map_err(|cause| Error::Record {
-            path: self.path.join(&place).join(HOLD),
+        let made = Container { dir, path };
+        match self.write_hold(&place, &hold) {
+            Ok(()) => Ok(made),
+            Err(error) => {
+                self.discard(id, &made)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whole, or not at all.
+    fn write_hold(&self, place: &str, hold: &Hold) -> Result<(), Error> {
+        let (file, new) = (format!("{place}/{HOLD}"), format!("{place}/{HOLD}.new"));
+        let json = serde_json::to_vec(hold).map_err(|cause| Error::Record {
+            path: self.path.join(&file),
             cause,
         })?;
-        self.write_synced(&format!("{place}/{HOLD}"), &json)?;
-        let path = self.path.join(place);
-        Ok(Container { dir, path })
+        self.write_synced(&new, &json)?;
+        renameat(&self.dir, new.as_str(), &self.dir, file.as_str())
+            .map_err(self.fault(&file, "write"))
     }
 
     /// Where container `id` has its bundle.
@@ -83,7 +97,8 @@ impl Store {
         self.path.join(place(id.as_str()))
     }
 
-    /// The containers and their holds; none where the maker was killed before he wrote it.
+    /// The containers and their holds; none where the maker was killed before he wrote it, or where it
+    /// cannot be read.
     pub fn holds(&self) -> Result<Vec<(String, Option<Hold>)>, Error> {
         let dir = self.open_dir("containers")?;
         let mut names = super::layers::names(&dir).map_err(self.fault("containers", "list"))?;
@@ -107,21 +122,21 @@ impl Store {
             }) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        match serde_json::from_slice(&bytes) {
-            Ok(hold) => Ok(Some(hold)),
-            // Of a maker that was killed: a file that is written is whole.
-            Err(_) if bytes.is_empty() => Ok(None),
-            Err(cause) => Err(Error::Record {
-                path: self.path.join(file),
-                cause,
-            }),
-        }
+        let hold = serde_json::from_slice(&bytes);
+        Ok(hold
+            .inspect_err(|e| log::warn!("{}: {e}", self.path.join(&file).display()))
+            .ok())
     }
 
     /// Removes the directory of a container, with all that is in it; nothing of it is mounted any more.
     /// One that is not there was removed before.
     pub fn remove_container(&self, id: &Id) -> Result<(), Error> {
         self.remove_container_dir(id.as_str())
+    }
+
+    /// The same for one that was made just now, and for no other of its name.
+    pub fn discard(&self, id: &Id, made: &Container) -> Result<(), Error> {
+        self.empty_and_remove(&place(id.as_str()), made.dir())
     }
 
     /// Removes what is left of containers that have no record any more; their names.
@@ -149,21 +164,50 @@ impl Store {
 
     fn remove_container_dir(&self, name: &str) -> Result<(), Error> {
         let place = place(name);
-        let fault = self.fault(&place, "remove");
-        let dir = match openat(
+        match openat(
             &self.dir,
             place.as_str(),
             DIRECTORY | OFlag::O_NOFOLLOW,
             Mode::empty(),
         ) {
-            Err(Errno::ENOENT) => return Ok(()),
-            dir => dir.map_err(&fault)?,
+            Err(Errno::ENOENT) => Ok(()),
+            dir => self.empty_and_remove(&place, dir.map_err(self.fault(&place, "open"))?.as_fd()),
+        }
+    }
+
+    /// Of several who remove it one does; the others wait and find it done. The hold goes last: what is left
+    /// by who is killed meanwhile says whose it is.
+    fn empty_and_remove(&self, place: &str, dir: BorrowedFd<'_>) -> Result<(), Error> {
+        let fault = self.fault(place, "remove");
+        // Not the lock of the directory, which its maker has who may remove it as well.
+        let file = openat(
+            dir,
+            HOLD,
+            OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        );
+        let _turn = match file {
+            Err(Errno::ENOENT) => None,
+            file => {
+                let turn = Flock::lock(file.map_err(&fault)?, FlockArg::LockExclusive);
+                Some(turn.map_err(|(_, errno)| fault(errno))?)
+            }
         };
-        sweep::empty(dir).map_err(&fault)?;
-        match unlinkat(&self.dir, place.as_str(), UnlinkatFlags::RemoveDir) {
+        // Its name may be another's by now.
+        let identity = |about: FileStat| (about.st_dev, about.st_ino);
+        let own = fstat(dir).map(identity).map_err(&fault)?;
+        match fstatat(&self.dir, place, AtFlags::AT_SYMLINK_NOFOLLOW).map(identity) {
+            Ok(named) if named == own => {}
+            Ok(_) | Err(Errno::ENOENT) => return Ok(()),
+            Err(errno) => return Err(fault(errno)),
+        }
+        let gone = |done: Result<(), Errno>| match done {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
             Err(errno) => Err(fault(errno)),
-        }
+        };
+        gone(sweep::empty_but(dir, Some(HOLD)))?;
+        gone(unlinkat(dir, HOLD, UnlinkatFlags::NoRemoveDir))?;
+        gone(unlinkat(&self.dir, place, UnlinkatFlags::RemoveDir))
     }
 }
 

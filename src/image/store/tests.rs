@@ -6,6 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::image::documents::{Descriptor, media};
 use crate::image::{Digest, Platform, Reference};
+use crate::spec::Id;
 
 /// An image of one layer that is its own name, as a writer makes it.
 fn put(store: &Store, name: &str, scratch: &Scratch) -> Image {
@@ -106,7 +107,7 @@ fn what_a_container_holds_stays_without_its_image() {
     let (dir, store) = new();
     let image = put(&store, "a", &scratch(&store));
     let layer = store.layers(&image).unwrap().remove(0);
-    let id: crate::spec::Id = crate::spec::Id::new("web").unwrap();
+    let id = Id::new("web").unwrap();
     let state = dir.path().join("state");
     let using = store.using().unwrap();
     let container = store.make_container(&using, &id, &image, &state).unwrap();
@@ -162,4 +163,63 @@ fn others_may_not_look_into_a_store() {
     let (_dir, store) = new();
     let mode = fs::metadata(store.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
+}
+
+fn container_of(store: &Store, image: &Image, id: &Id) -> Container {
+    let using = store.using().unwrap();
+    let state = store.path().join("../state");
+    store.make_container(&using, id, image, &state).unwrap()
+}
+
+#[test]
+fn a_container_that_several_remove_at_once_is_removed_once() {
+    let (_dir, store) = new();
+    let image = put(&store, "a", &scratch(&store));
+    let id = Id::new("one").unwrap();
+    for _ in 0..5 {
+        let made = container_of(&store, &image, &id);
+        for number in 0..500 {
+            fs::create_dir_all(made.path().join(format!("upper/{number}/a"))).unwrap();
+        }
+        std::thread::scope(|scope| {
+            let all = [(); 4].map(|()| scope.spawn(|| store.remove_container(&id)));
+            for one in all {
+                one.join().unwrap().unwrap();
+            }
+        });
+        assert!(!made.path().exists());
+    }
+}
+
+#[test]
+fn a_container_is_not_discarded_by_its_name_alone() {
+    let (_dir, store) = new();
+    let image = put(&store, "a", &scratch(&store));
+    let id = Id::new("one").unwrap();
+    let made = container_of(&store, &image, &id);
+    store.remove_container(&id).unwrap();
+    let other = container_of(&store, &image, &id);
+    store.discard(&id, &made).unwrap();
+    assert_eq!(store.holds().unwrap().len(), 1);
+    store.discard(&id, &other).unwrap();
+    assert!(store.holds().unwrap().is_empty());
+}
+
+#[test]
+fn a_hold_that_cannot_be_read_holds_nothing_up() {
+    let (_dir, store) = new();
+    let image = put(&store, "a", &scratch(&store));
+    let names: Vec<_> = ["", "{\"image\":", "{}", "\0\0\0"]
+        .into_iter()
+        .zip(0..)
+        .collect();
+    for (text, number) in &names {
+        let made = container_of(&store, &image, &Id::new(&format!("c{number}")).unwrap());
+        fs::write(made.path().join("hold.json"), text).unwrap();
+        fs::write(made.path().join("hold.json.new"), "{").unwrap();
+    }
+    store.remove(&image).unwrap();
+    let freed = store.prune(&store.alone().unwrap()).unwrap();
+    assert_eq!(freed.containers.len(), names.len());
+    assert!(store.holds().unwrap().is_empty());
 }
