@@ -3,6 +3,8 @@
 
 mod annotations;
 
+use std::path::Path;
+
 use caps::Capability;
 use serde_json::{Map, Value, json};
 
@@ -16,6 +18,9 @@ pub use annotations::{RESERVED, is_reserved};
 /// Docker's, for images that say none.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// What is mounted here is the kernel's; nothing of an image is seen in it, also where it calls it a volume.
+const KERNELS: [&str; 3] = ["/dev", "/proc", "/sys"];
+
 /// What the caller says. Values go into config.json, which is checked like any other.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -23,7 +28,7 @@ pub struct Settings {
     pub entrypoint: Option<Vec<String>>,
     /// In the place of the image's Cmd; none leave it.
     pub args: Vec<String>,
-    /// `NAME=VALUE` beside the image's, or in their place.
+    /// `NAME=VALUE` beside the image's, or in their place; `NAME` takes one away.
     pub env: Vec<String>,
     pub user: Option<String>,
     pub cwd: Option<String>,
@@ -112,15 +117,19 @@ pub fn document(config: &Config, users: &Users, settings: &Settings) -> Result<V
     }
     document["annotations"] = json!(annotations::of(config, settings));
 
-    let mounts = &mut document["mounts"];
-    for volume in volumes(image, settings)? {
-        push(mounts, volume);
-    }
-    for mount in &settings.mounts {
-        push(mounts, mount.clone());
+    let mut mounts = volumes(image, settings)?;
+    mounts.extend(settings.mounts.iter().cloned());
+    // What is mounted in another is mounted after it, whatever the order of the flags; as for Docker.
+    mounts.sort_by_key(|mount| depth(mount["destination"].as_str().unwrap_or_default()));
+    for mount in mounts {
+        push(&mut document["mounts"], mount);
     }
     isolate(&mut document, settings);
     Ok(document)
+}
+
+fn depth(path: &str) -> usize {
+    path.split('/').filter(|name| !name.is_empty()).count()
 }
 
 fn process(
@@ -171,13 +180,14 @@ fn env(image: &Process, identity: &Identity, settings: &Settings) -> Vec<String>
             .map(|name| format!("HOSTNAME={name}")),
     );
     env.extend(settings.terminal.then(|| "TERM=xterm".to_owned()));
+    let name = |entry: &str| entry.split('=').next().map(str::to_owned);
     for entry in image.env.iter().chain(&settings.env) {
-        let name = |entry: &str| entry.split('=').next().map(str::to_owned);
         match env.iter_mut().find(|other| name(other) == name(entry)) {
             Some(other) => other.clone_from(entry),
             None => env.push(entry.clone()),
         }
     }
+    env.retain(|entry| entry.contains('='));
     env
 }
 
@@ -209,7 +219,10 @@ fn volumes(image: &Process, settings: &Settings) -> Result<Vec<Value>, Error> {
             cause,
         })?;
         let is_taken = |mount: &Value| mount["destination"] == inside;
-        if inside != "/" && !settings.mounts.iter().any(is_taken) {
+        let is_ours = KERNELS
+            .iter()
+            .any(|own| Path::new(&inside).starts_with(own));
+        if inside != "/" && !is_ours && !settings.mounts.iter().any(is_taken) {
             mounts.push(json!({
                 "destination": inside, "type": "tmpfs", "source": "tmpfs",
                 "options": ["nosuid", "nodev", "tmpcopyup"],

@@ -11,6 +11,11 @@ fn variables_come_from_flags_files_and_the_caller() {
     let machine = Machine::busybox();
     let file = machine.dir.join("vars");
     fs::write(&file, "# nothing\n\nA=file\nB=file\nCALLERS\n").unwrap();
+    let bad = machine.dir.join("bad");
+    fs::write(&bad, "BAD NAME=3\n").unwrap();
+    machine
+        .run(&["--env-file", bad.to_str().unwrap()], "true")
+        .failed_with("a name has no blanks");
     let flags = [
         "-e",
         "B=flag",
@@ -139,6 +144,11 @@ fn limits_are_those_of_the_group() {
         64 << 20,
         "{usage}"
     );
+    assert_eq!(
+        usage["data"]["memory"]["swap"]["limit"],
+        128 << 20,
+        "{usage}"
+    );
     let config = machine
         .store()
         .join("containers")
@@ -155,7 +165,7 @@ fn limits_are_those_of_the_group() {
 fn a_read_only_root_has_volumes_that_can_be_written_to() {
     needs!(root, busybox, overlay);
     let machine = Machine::new();
-    let config = json!({ "Volumes": { "/home": {} } });
+    let config = json!({ "Volumes": { "/home": {}, "/dev": {}, "/proc": {}, "/proc/sys": {} } });
     machine.load("busybox", [crate::machine::base()], config);
     let script = "touch /x 2>&1 || touch /home/x /dev/shm/x && echo there";
     assert_eq!(
@@ -177,12 +187,29 @@ fn capabilities_are_added_and_dropped() {
         ),
         (&["--cap-add", "CAP_NET_RAW"], "00000000800425fb\n"),
         (
+            &["--cap-drop", "NET_RAW", "--cap-add", "NET_RAW"],
+            "00000000800425fb\n",
+        ),
+        (
             &["--cap-drop", "KILL", "--cap-drop", "CAP_CHOWN"],
             "00000000800405da\n",
         ),
     ] {
         assert_eq!(machine.told(flags, script), wanted, "{flags:?}");
     }
+    // Where all are added a drop has the last word.
+    let all = machine.told(&["--cap-add", "ALL"], script);
+    let flags = [
+        "--cap-add",
+        "ALL",
+        "--cap-add",
+        "CHOWN",
+        "--cap-drop",
+        "CHOWN",
+    ];
+    let less = machine.told(&flags, script);
+    let bits = |text: &str| u64::from_str_radix(text.trim(), 16).unwrap();
+    assert_eq!(bits(&less), bits(&all) & !1);
     machine
         .run(&["--cap-add", "everything"], "true")
         .failed_with("no such capability");
@@ -203,12 +230,17 @@ fn the_filter_may_be_another_or_none() {
     fs::write(&file, profile.to_string()).unwrap();
     let flags = ["--seccomp", file.to_str().unwrap()];
     assert_eq!(machine.told(&flags, &format!("{mode} || true")), "2\n");
-    fs::write(
-        &file,
-        json!({ "defaultAction": "SCMP_ACT_ERRNO", "archMap": [] }).to_string(),
-    )
-    .unwrap();
-    machine.run(&flags, "true").failed_with("Docker's own form");
+    // As Docker has it, with conditions.
+    let mut docker = profile;
+    docker["archMap"] = json!([]);
+    docker["syscalls"][0]["excludes"] = json!({ "caps": ["CAP_SYS_ADMIN"] });
+    fs::write(&file, docker.to_string()).unwrap();
+    assert_eq!(machine.told(&flags, &format!("{mode} || true")), "2\n");
+    let flags = [&flags[..], &["--cap-add", "SYS_ADMIN"]].concat();
+    assert_eq!(machine.told(&flags, mode), "2\nmade\n");
+    docker["syscalls"][0]["excludes"] = json!({ "moon": "full" });
+    fs::write(&file, docker.to_string()).unwrap();
+    machine.run(&flags, "true").failed_with("no such condition");
 }
 
 #[test]
@@ -221,6 +253,11 @@ fn the_hosts_network_comes_with_its_names() {
     assert!(told.contains(own.to_str().unwrap()), "{told}");
     let hosts = fs::read_to_string("/etc/hosts").unwrap();
     assert!(told.ends_with(&hosts), "{told}");
+    let flags = ["--network", "host", "--hostname", "box"];
+    assert_eq!(
+        machine.told(&flags, "hostname; cat /etc/hostname"),
+        "box\nbox\n"
+    );
     // What the container writes there stays its own.
     machine.told(&["--network", "host"], "echo 1.2.3.4 other >> /etc/hosts");
     assert_eq!(fs::read_to_string("/etc/hosts").unwrap(), hosts);
@@ -269,6 +306,17 @@ fn what_is_not_there_is_refused_with_its_reason() {
             "--network host its ports are the host's",
         ),
         (&["--privileged"], "--cap-add"),
+        (&["-dt"], "the other end of a detached container's terminal"),
+        (
+            &["-itd"],
+            "the other end of a detached container's terminal",
+        ),
+        (&["--rm", "--keep"], "the other does not"),
+        (&["--cpus", "8193"], "--cpus 8193: there are"),
+        (
+            &["-v", "./none:/x"],
+            "no such file or directory on the host",
+        ),
         (&["--network", "bridge"], "it is one of none, host"),
         (&["-w", "relative"], "not an absolute path"),
         (&["--memory", "lots"], "not a size"),

@@ -27,7 +27,8 @@ pub(super) fn write_all(dir: &Path, settings: &Settings) -> Result<Vec<Value>, E
             continue;
         }
         // A copy: the container may write to it. One that the host lacks is ours.
-        let text = match shares_names(settings) {
+        let is_named = name == "hostname" && settings.hostname.is_some();
+        let text = match shares_names(settings) && !is_named {
             true => fs::read_to_string(&target).unwrap_or(text),
             false => text,
         };

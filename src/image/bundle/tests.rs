@@ -132,8 +132,8 @@ fn labels_that_a_runtime_would_act_upon_are_left_out() {
 
 #[test]
 fn a_volume_stays_inside_and_can_be_written_to_under_a_read_only_root() {
-    let image =
-        json!({ "Cmd": ["x"], "Volumes": { "/../../etc/x": {}, "data": {}, "/": {}, "/own": {} } });
+    let image = json!({ "Cmd": ["x"], "Volumes": { "/../../etc/x": {}, "data": {}, "/": {}, "/own": {},
+            "/dev": {}, "/proc/sys": {}, "/device": {} } });
     let mut settings = Settings {
         mounts: vec![json!({ "destination": "/own", "type": "tmpfs", "source": "tmpfs" })],
         ..Settings::default()
@@ -147,7 +147,37 @@ fn a_volume_stays_inside_and_can_be_written_to_under_a_read_only_root() {
     };
     assert_eq!(targets(&settings), ["/own"]);
     settings.read_only = true;
-    assert_eq!(targets(&settings), ["/etc/x", "/data", "/own"]);
+    assert_eq!(targets(&settings), ["/device", "/data", "/own", "/etc/x"]);
+}
+
+#[test]
+fn what_is_mounted_in_another_comes_after_it() {
+    let mount = |at: &str| json!({ "destination": at, "type": "tmpfs", "source": "tmpfs" });
+    let settings = Settings {
+        mounts: ["/etc/hosts", "/x/y/z", "/etc", "/x/y", "/", "/x"]
+            .map(mount)
+            .into(),
+        ..Settings::default()
+    };
+    let mounts = made(json!({ "Cmd": ["x"] }), &settings)["mounts"].clone();
+    let after = mounts.as_array().unwrap()[7..].iter();
+    let targets: Vec<_> = after
+        .map(|mount| mount["destination"].as_str().unwrap())
+        .collect();
+    assert_eq!(targets, ["/", "/etc", "/x", "/etc/hosts", "/x/y", "/x/y/z"]);
+}
+
+#[test]
+fn a_name_alone_takes_a_variable_away() {
+    let image = json!({ "Cmd": ["x"], "Env": ["A=1", "B=2"] });
+    let settings = Settings {
+        env: ["A", "C", "B=3", "HOME"].map(str::to_owned).into(),
+        ..Settings::default()
+    };
+    assert_eq!(
+        made(image, &settings)["process"]["env"],
+        json!([PATH, "B=3"])
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a container gets that nobody has said more about.
 
+pub mod docker;
 mod document;
 mod seccomp;
 

@@ -1,10 +1,13 @@
 //! How much the container may take: `--memory`, `--cpus` and their kin.
 
+use std::path::Path;
+
 use anyhow::{anyhow, bail};
 use serde_json::{Map, Value, json};
 
 use crate::cli::Call;
 use crate::cli::size;
+use crate::sys::schedule;
 
 /// Microseconds: the kernel's own default.
 const PERIOD: u32 = 100_000;
@@ -16,6 +19,10 @@ pub(super) fn resources(call: &Call) -> Result<Map<String, Value>, anyhow::Error
     if let Some(word) = call.word("memory") {
         let bytes = size::parse(word).ok_or_else(|| anyhow!("--memory {word}: not a size"))?;
         memory.insert("limit".into(), bytes.into());
+        if counts_swap() {
+            // Docker's total where none is said: as much swap as memory.
+            memory.insert("swap".into(), bytes.saturating_mul(2).into());
+        }
     }
     if let Some(word) = call.word("memory-swap") {
         if memory.is_empty() {
@@ -55,11 +62,25 @@ pub(super) fn resources(call: &Call) -> Result<Map<String, Value>, anyhow::Error
     Ok(all)
 }
 
+/// Of v1 it may be off (swapaccount=0); with v2 it is there where the kernel can swap.
+fn counts_swap() -> bool {
+    let v1 = Path::new("/sys/fs/cgroup/memory");
+    match v1.exists() {
+        true => v1.join("memory.memsw.limit_in_bytes").exists(),
+        false => Path::new("/proc/swaps").exists(),
+    }
+}
+
 /// `1.5` processors: so many microseconds of a period.
 fn quota(word: &str) -> Result<i64, anyhow::Error> {
     let fault = || anyhow!("--cpus {word}: not a number of processors");
     let cpus: f64 = word.parse().map_err(|_| fault())?;
     let quota = cpus * f64::from(PERIOD);
+    let most = schedule::affinity().map_err(|errno| anyhow!("ask for the processors: {errno}"))?;
+    let most: u32 = most.iter().map(|part| part.count_ones()).sum();
+    if cpus > f64::from(most) {
+        bail!("--cpus {word}: there are {most}");
+    }
     // Less than a millisecond the kernel does not take.
     if !(1000.0..1e15).contains(&quota) {
         return Err(fault());
@@ -88,14 +109,14 @@ mod tests {
     #[test]
     fn processors_are_microseconds_of_a_period() {
         for (word, wanted) in [
-            ("1.5", 150_000),
+            ("0.5", 50_000),
             ("0.01", 1000),
-            ("2", 200_000),
+            ("1", 100_000),
             ("0.3333", 33330),
         ] {
             assert_eq!(quota(word).unwrap(), wanted, "{word}");
         }
-        for word in ["0", "-1", "0.001", "nan", "inf", "x", ""] {
+        for word in ["0", "-1", "0.001", "nan", "inf", "x", "8193", ""] {
             assert!(quota(word).is_err(), "{word}");
         }
     }

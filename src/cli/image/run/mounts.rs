@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Call;
 use crate::cli::size;
+use crate::spec::units::InRoot;
 
 const PROPAGATIONS: [&str; 6] = [
     "private", "rprivate", "slave", "rslave", "shared", "rshared",
@@ -24,9 +25,30 @@ pub(super) fn mounts(call: &Call) -> Result<Vec<Value>, anyhow::Error> {
     for word in call.words("tmpfs") {
         let (target, options) = word.split_once(':').unwrap_or((word, ""));
         let options = options.split(',').filter(|option| !option.is_empty());
-        all.push(tmpfs(target, options.map(str::to_owned))?);
+        all.push(
+            tmpfs(target, options.map(str::to_owned)).with_context(|| format!("--tmpfs {word}"))?,
+        );
+    }
+    for (number, mount) in all.iter().enumerate() {
+        let at = &mount["destination"];
+        if all[..number]
+            .iter()
+            .any(|other| other["destination"] == *at)
+        {
+            bail!("--volume, --mount, --tmpfs: {at} is the target of two");
+        }
+        is_there(mount)?;
     }
     Ok(all)
+}
+
+/// Docker makes a directory of the host where `--volume` names none; a slip of the pen is not to do so.
+fn is_there(mount: &Value) -> Result<(), anyhow::Error> {
+    let source = mount["source"].as_str().unwrap_or_default();
+    if mount["type"] == "bind" && !Path::new(source).try_exists().unwrap_or(true) {
+        bail!("--volume, --mount: {source}: no such file or directory on the host");
+    }
+    Ok(())
 }
 
 fn volume(word: &str) -> Result<Value, anyhow::Error> {
@@ -45,6 +67,8 @@ fn volume(word: &str) -> Result<Value, anyhow::Error> {
         match option {
             "ro" => is_readonly = true,
             "rw" => is_readonly = false,
+            // Of Docker on a Mac; nothing comes of them on Linux.
+            "cached" | "delegated" | "consistent" => {}
             "z" | "Z" => bail!("{option}: files of the host are not labelled anew"),
             other => match PROPAGATIONS.iter().find(|name| **name == other) {
                 Some(name) => propagation = name,
@@ -95,10 +119,20 @@ fn tmpfs(target: &str, options: impl Iterator<Item = String>) -> Result<Value, a
     Ok(json!({ "destination": target, "type": "tmpfs", "source": "tmpfs", "options": all }))
 }
 
-fn inside(target: &str) -> Result<&str, anyhow::Error> {
-    match target.starts_with('/') {
-        true => Ok(target),
-        false => bail!("target {target:?}: not an absolute path"),
+/// Two ways to write a path are one target.
+fn inside(target: &str) -> Result<String, anyhow::Error> {
+    if !target.starts_with('/') {
+        bail!("target {target:?}: not an absolute path");
+    }
+    Ok(InRoot::new(target)?.to_string())
+}
+
+/// The words of Go, in which Docker reads them.
+fn truth(word: &str) -> Result<bool, anyhow::Error> {
+    match word {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => bail!("{word:?} is neither true nor false"),
     }
 }
 
@@ -112,7 +146,8 @@ fn mount(word: &str) -> Result<Value, anyhow::Error> {
             "type" => kind = value,
             "source" | "src" => source = Some(value),
             "target" | "destination" | "dst" => target = Some(value),
-            "readonly" | "ro" => is_readonly = matches!(value, "true" | "1"),
+            "readonly" | "ro" => is_readonly = truth(value).with_context(|| key.to_owned())?,
+            "consistency" => {}
             "bind-propagation" => {
                 let known = PROPAGATIONS.iter().find(|name| **name == value);
                 propagation = known.ok_or_else(|| anyhow!("{field}: no such propagation"))?;
@@ -149,6 +184,7 @@ mod tests {
         for (word, source, options) in [
             ("/a:/b", "/a".into(), ["rbind", "rw", "rprivate"]),
             ("/a:/b:ro", "/a".into(), ["rbind", "rro", "rprivate"]),
+            ("/a:/b/:cached", "/a".into(), ["rbind", "rw", "rprivate"]),
             (
                 "./a:/b:rslave,ro",
                 here.join("a"),
@@ -175,6 +211,16 @@ mod tests {
     fn a_mount_is_read_field_by_field() {
         let bound = mount("type=bind,src=/a,dst=/b,readonly").unwrap();
         assert_eq!(bound, volume("/a:/b:ro").unwrap());
+        for word in ["1", "t", "T", "true", "TRUE", "True"] {
+            assert_eq!(
+                mount(&format!("type=bind,src=/a,dst=/b,ro={word}")).unwrap(),
+                bound
+            );
+        }
+        for word in ["0", "f", "F", "false", "FALSE", "False"] {
+            let open = mount(&format!("type=bind,src=/a,dst=/b,readonly={word}")).unwrap();
+            assert_eq!(open, volume("/a:/b").unwrap());
+        }
         let memory = mount("type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=0700").unwrap();
         let options = json!(["nosuid", "nodev", "noexec", "size=1048576", "mode=0700"]);
         assert_eq!(memory["options"], options);
@@ -184,6 +230,8 @@ mod tests {
             "dst=/b",
             "type=tmpfs,src=/a,dst=/b",
             "type=bind,src=/a",
+            "type=bind,src=/a,dst=/b,readonly=yes",
+            "type=bind,src=/a,dst=/b,readonly=",
         ] {
             assert!(mount(word).is_err(), "{word}");
         }

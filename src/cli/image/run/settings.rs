@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, anyhow, bail};
 use caps::Capability;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{limits, mounts};
 use crate::cli::Call;
@@ -12,7 +12,9 @@ use crate::container;
 use crate::image::bundle::{Network, RESERVED, Seccomp, Settings, is_reserved};
 use crate::spec::Id;
 use crate::spec::defaults::CAPABILITIES;
+use crate::spec::defaults::docker::{self, Place};
 use crate::spec::signal;
+use crate::sys::linux_version;
 
 pub(super) fn settings(call: &Call, id: &Id) -> Result<Settings, anyhow::Error> {
     let arguments = (1..call.arguments.len()).map(|number| Ok(call.text(number)?.to_owned()));
@@ -29,6 +31,7 @@ pub(super) fn settings(call: &Call, id: &Id) -> Result<Settings, anyhow::Error> 
     if let Some(word) = call.word("stop-signal") {
         signal::parse(word).context("--stop-signal")?;
     }
+    let capabilities = capabilities(call)?;
     Ok(Settings {
         entrypoint: call.word("entrypoint").map(|word| match word {
             "" => Vec::new(),
@@ -43,8 +46,8 @@ pub(super) fn settings(call: &Call, id: &Id) -> Result<Settings, anyhow::Error> 
         read_only: call.flags.get_flag("read-only"),
         labels: call.words("label").map(label).collect::<Result<_, _>>()?,
         stop_signal: call.word("stop-signal").map(str::to_owned),
-        capabilities: capabilities(call)?,
-        seccomp: seccomp(call.word("seccomp"))?,
+        seccomp: seccomp(call.word("seccomp"), &capabilities)?,
+        capabilities,
         network,
         mounts: mounts::mounts(call)?,
         resources: limits::resources(call)?,
@@ -70,28 +73,32 @@ fn env(call: &Call) -> Result<Vec<String>, anyhow::Error> {
         let text = std::fs::read_to_string(path).with_context(|| format!("--env-file {path}"))?;
         let lines = text.lines().map(str::trim_start);
         for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            all.extend(variable(line).with_context(|| format!("--env-file {path}"))?);
+            let name = line.split('=').next().unwrap_or_default();
+            if name.contains(char::is_whitespace) {
+                bail!("--env-file {path}: {name:?}: a name has no blanks");
+            }
+            all.push(variable(line).with_context(|| format!("--env-file {path}"))?);
         }
     }
     for word in call.words("env") {
-        all.extend(variable(word).context("--env")?);
+        all.push(variable(word).context("--env")?);
     }
     Ok(all)
 }
 
-/// `NAME=VALUE`, or `NAME` for the caller's own; one that the caller has not is none.
-fn variable(word: &str) -> Result<Option<String>, anyhow::Error> {
+/// `NAME=VALUE`, or `NAME` for the caller's own; one that the caller has not the container has not either.
+fn variable(word: &str) -> Result<String, anyhow::Error> {
     let name = word.split('=').next().unwrap_or_default();
     if name.is_empty() || word.contains('\0') {
         bail!("{word:?} is not NAME=VALUE");
     }
     if word.contains('=') {
-        return Ok(Some(word.to_owned()));
+        return Ok(word.to_owned());
     }
     match std::env::var_os(name) {
-        None => Ok(None),
+        None => Ok(name.to_owned()),
         Some(value) => match value.to_str() {
-            Some(value) => Ok(Some(format!("{name}={value}"))),
+            Some(value) => Ok(format!("{name}={value}")),
             None => bail!("the caller's {name} is not UTF-8"),
         },
     }
@@ -108,7 +115,7 @@ fn label(word: &str) -> Result<(String, String), anyhow::Error> {
     Ok((key.into(), value.into()))
 }
 
-/// Drops come before additions where both name all, as for Docker.
+/// As for Docker: where all are added a drop has the last word, and else an addition.
 fn capabilities(call: &Call) -> Result<Vec<Capability>, anyhow::Error> {
     let named = |flag: &str| {
         let words = call.words(flag).map(|word| capability(flag, word));
@@ -121,13 +128,14 @@ fn capabilities(call: &Call) -> Result<Vec<Capability>, anyhow::Error> {
         (false, true) => Vec::new(),
         (false, false) => CAPABILITIES.to_vec(),
     };
-    all.retain(|capability| !dropped.contains(&Some(*capability)));
-    for capability in added.into_iter().flatten() {
-        if !all.contains(&capability) {
-            all.push(capability);
-        }
+    let is_dropped = |capability: &Capability| dropped.contains(&Some(*capability));
+    all.retain(|capability| !is_dropped(capability));
+    if !has_all(&added) {
+        let named = added.into_iter().flatten();
+        all.extend(named);
     }
     all.sort_by_key(Capability::index);
+    all.dedup();
     Ok(all)
 }
 
@@ -144,7 +152,7 @@ fn capability(flag: &str, word: &str) -> Result<Option<Capability>, anyhow::Erro
         .map_err(|_| anyhow!("--{flag} {word}: no such capability"))
 }
 
-fn seccomp(word: Option<&str>) -> Result<Seccomp, anyhow::Error> {
+fn seccomp(word: Option<&str>, capabilities: &[Capability]) -> Result<Seccomp, anyhow::Error> {
     let path = match word {
         None => return Ok(Seccomp::Default),
         Some("unconfined") => return Ok(Seccomp::Unconfined),
@@ -153,18 +161,17 @@ fn seccomp(word: Option<&str>) -> Result<Seccomp, anyhow::Error> {
     let about = || format!("--seccomp {path}");
     let text = std::fs::read(path).with_context(about)?;
     let profile: Value = serde_json::from_slice(&text).with_context(about)?;
-    let calls = profile["syscalls"].as_array().into_iter().flatten();
-    let is_docker = |call: &Value| {
-        ["includes", "excludes"]
-            .iter()
-            .any(|key| !matches!(&call[key], Value::Null) && call[key] != json!({}))
+    let profile = match docker::is_docker(&profile) {
+        false => profile,
+        true => {
+            let place = Place {
+                architecture: docker::ARCHITECTURE,
+                kernel: linux_version().unwrap_or_default(),
+                capabilities,
+            };
+            docker::convert(profile, &place).map_err(|why| anyhow!("--seccomp {path}: {why}"))?
+        }
     };
-    // Read as the OCI's its conditions would be lost, and more be allowed.
-    if !profile["archMap"].is_null() || calls.into_iter().any(is_docker) {
-        bail!(
-            "--seccomp {path}: a profile in Docker's own form; give one as the OCI's linux.seccomp"
-        );
-    }
     if profile["defaultAction"].is_null() {
         bail!("--seccomp {path}: defaultAction is missing");
     }
@@ -177,11 +184,11 @@ mod tests {
 
     #[test]
     fn a_variable_has_a_name() {
-        assert_eq!(variable("A=1=2").unwrap().unwrap(), "A=1=2");
-        assert_eq!(variable("A=").unwrap().unwrap(), "A=");
+        assert_eq!(variable("A=1=2").unwrap(), "A=1=2");
+        assert_eq!(variable("A=").unwrap(), "A=");
         let path = std::env::var("PATH").unwrap();
-        assert_eq!(variable("PATH").unwrap().unwrap(), format!("PATH={path}"));
-        assert_eq!(variable("NOT_SET_ANYWHERE").unwrap(), None);
+        assert_eq!(variable("PATH").unwrap(), format!("PATH={path}"));
+        assert_eq!(variable("NOT_SET_ANYWHERE").unwrap(), "NOT_SET_ANYWHERE");
         assert!(variable("=1").is_err() && variable("").is_err());
     }
 
