@@ -6,7 +6,7 @@ use super::{Error, call};
 use crate::cgroup::{Group, Hierarchies, Hierarchy};
 use crate::plan::host::{Groups, Hierarchy as Shown, Host};
 use crate::state::in_user_namespace;
-use crate::sys::{identity, linux_version};
+use crate::sys::{identity, mount};
 
 /// Looks around; `group` is the one that the container will be in.
 pub(super) fn probe(
@@ -23,7 +23,7 @@ pub(super) fn probe(
             .is_ok_and(|word| word.starts_with('Y')),
         has_selinux: has_selinux(),
         in_user_namespace: in_user_namespace(),
-        appends_layers: linux_version().is_some_and(|version| version >= (6, 7)),
+        appends_layers: mount::appends_layers(),
         has_kcore: Path::new("/proc/kcore").exists(),
         groups: match hierarchies {
             Some(hierarchies) => shown(hierarchies, group),

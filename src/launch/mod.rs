@@ -31,7 +31,7 @@ use crate::sys::signal::Ended;
 use crate::sys::{channel, clone, errno, identity, path, poll, signal};
 use child::{Child, Found};
 pub use id_maps::user_namespace;
-pub use overlay::try_stack;
+pub use overlay::{Unstacked, try_stack};
 pub use places::make_targets;
 pub use terminal::NAME as MASTER;
 

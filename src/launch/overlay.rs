@@ -121,7 +121,10 @@ fn open_noted(path: &CStr, note: &mut Note<'_>) -> Result<OwnedFd, Stop> {
 
 /// Stacks the layers as a child would, and has `look` see their root. For a process that ends soon, in mount
 /// and user namespaces of its own.
-pub fn try_stack<T>(overlay: Overlay, look: impl FnOnce(BorrowedFd<'_>) -> T) -> Result<T, Error> {
+pub fn try_stack<T>(
+    overlay: Overlay,
+    look: impl FnOnce(BorrowedFd<'_>) -> T,
+) -> Result<T, Unstacked> {
     let (mut text, mut length) = ([0; NOTE], 0);
     let note = Note {
         text: &mut text,
@@ -130,19 +133,45 @@ pub fn try_stack<T>(overlay: Overlay, look: impl FnOnce(BorrowedFd<'_>) -> T) ->
     let place = overlay.at.clone();
     let stacked = stack(&overlay, note);
     let root = stacked.map_err(|stop| {
+        let is_refusal = refuses(&stop);
         let fault = Fault {
             step: 0,
             call: stop.call as u32,
             number: stop.number,
             note: text[..length].to_vec(),
         };
-        Error::Fault(words(&Step::AttachOverlay(overlay), &fault))
+        let words = words(&Step::AttachOverlay(overlay), &fault);
+        match is_refusal {
+            true => Unstacked::Refused(words),
+            false => Unstacked::Failed(Error::Fault(words)),
+        }
     })?;
     let seen = look(root.as_fd());
     drop(root);
     // At once: the upper directory is wanted for the container's own mount.
-    mount::detach(&place).map_err(prepare("take the layers apart"))?;
+    mount::detach(&place)
+        .map_err(prepare("take the layers apart"))
+        .map_err(Unstacked::Failed)?;
     Ok(seen)
+}
+
+/// Why layers are not stacked.
+#[derive(Debug)]
+pub enum Unstacked {
+    /// The kernel does not stack these here, whoever asks and how often; in words.
+    Refused(String),
+    /// Something was in the way.
+    Failed(Error),
+}
+
+/// It has no overlay, or none for users, or not of such directories.
+fn refuses(stop: &Stop) -> bool {
+    let is_kernels = matches!(
+        stop.call,
+        Call::OpenFilesystem | Call::SetOption | Call::CreateFilesystem | Call::MountFilesystem
+    );
+    let refusals = [Errno::ENODEV, Errno::EINVAL, Errno::EPERM];
+    is_kernels && refusals.iter().any(|errno| *errno as i32 == stop.number)
 }
 
 /// The directories with the options that name them; `workdir` after its `upperdir`.

@@ -17,6 +17,11 @@ fn owned(value: usize) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
+/// Whether overlay takes its layers one by one (`lowerdir+`, Linux 6.7).
+pub fn appends_layers() -> bool {
+    super::linux_version().is_some_and(|version| version >= (6, 7))
+}
+
 /// A filesystem to be configured (`fsopen(2)`).
 pub fn fsopen(kind: &CStr) -> Result<OwnedFd, Errno> {
     // SAFETY: `kind` ends in NUL and outlives the call.

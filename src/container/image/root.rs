@@ -18,11 +18,11 @@ use crate::image::documents::Layer;
 use crate::image::layer::{Devices, Form, Limits, Owners, Unpacking, flatten};
 use crate::image::store::Image;
 use crate::image::users::Users;
-use crate::launch;
+use crate::launch::{self, Unstacked};
 use crate::plan::step;
 use crate::spec::overlay::{self, Overlay};
 use crate::sys::apart::{self, apart};
-use crate::sys::{clone, errno, identity, linux_version, mount};
+use crate::sys::{clone, errno, identity, mount};
 
 /// To look at a root: seconds more than it takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,6 +47,8 @@ enum Seen {
     Users(Users),
     /// The kernel does not stack them, in its own words.
     Refused(String),
+    /// It was not to be found out.
+    Failed(String),
 }
 
 impl Root<'_> {
@@ -73,6 +75,7 @@ impl Root<'_> {
         let asked = asked.expect("written a moment ago");
         match self.look(&asked, &dir.join("rootfs"))? {
             Seen::Users(users) => Ok(users),
+            Seen::Failed(why) => Err(Error::ImageFiles(apart::Error::Said(why))),
             Seen::Refused(why) => {
                 let id = dir.file_name().unwrap_or_default().display();
                 log::warn!("container {id}: {why}; it gets a copy of the layers");
@@ -110,20 +113,19 @@ impl Root<'_> {
 
     /// Stacks the layers once as the container will, in a process with namespaces of its own.
     fn look(&self, asked: &Overlay, at: &Path) -> Result<Seen, Error> {
-        let appends = linux_version().is_some_and(|version| version >= (6, 7));
         let answer = apart(PATIENCE, || {
-            let seen = self
-                .enter_namespaces()
-                .map_err(|e| e.to_string())
-                .and_then(|()| {
-                    let stack = step::Overlay::new(asked, at, appends);
-                    launch::try_stack(stack, read_users).map_err(|e| e.to_string())
-                });
-            let seen = match seen {
-                Ok(users) => Seen::Users(users?),
-                Err(why) => Seen::Refused(why),
+            let seen = match self.enter_namespaces() {
+                Ok(()) => {
+                    let stack = step::Overlay::new(asked, at, mount::appends_layers());
+                    launch::try_stack(stack, read_users)
+                }
+                Err(e) => return told(&Seen::Failed(e.to_string())),
             };
-            serde_json::to_string(&seen).map_err(|e| e.to_string())
+            told(&match seen {
+                Ok(users) => Seen::Users(users?),
+                Err(Unstacked::Refused(why)) => Seen::Refused(why),
+                Err(Unstacked::Failed(e)) => Seen::Failed(e.to_string()),
+            })
         });
         let answer = answer.map_err(|e| match e {
             // What is wrong with the image.
@@ -156,6 +158,10 @@ impl Root<'_> {
         mount::set_propagation(c"/", libc::MS_REC | libc::MS_PRIVATE)
             .map_err(call("make every mount private"))
     }
+}
+
+fn told(seen: &Seen) -> Result<String, String> {
+    serde_json::to_string(seen).map_err(|e| e.to_string())
 }
 
 fn read_users(root: BorrowedFd<'_>) -> Result<Users, String> {
