@@ -266,6 +266,9 @@ fn an_archive_with_two_meanings_has_none() {
     assert_refused(&ground, "sizes", &[smuggled], "the header says 0 bytes");
     let smuggled = Entry::file("outer", &inner).pax("size", "0");
     assert_refused(&ground, "zero", &[smuggled], "the PAX record 0");
+    // GNU tar and Go pass over the NUL, and see 512 bytes of content.
+    let smuggled = Entry::file("outer", &inner[..512]).patch(124, b"\x0000000001000");
+    assert_refused(&ground, "nul", &[smuggled], "size: not an octal number");
     for kind in *b"123456" {
         let mut entry = Entry::new(kind, "x", 0o644).link("y").size(512);
         entry.content = vec![b'x'; 512];

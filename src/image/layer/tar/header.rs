@@ -140,9 +140,15 @@ pub(super) fn number(field: &[u8]) -> Result<i64, &'static str> {
     i64::try_from(value).map_err(|_| "out of range")
 }
 
-/// Digits between blanks, ended by a blank or a NUL or the field; nothing at all is 0.
+/// Digits between blanks, ended by a blank or a NUL or the field; nothing at all is 0. GNU tar and Go pass
+/// over a NUL before the digits, and where that is not the end, the one reader's content is the other's
+/// headers (as in CVE-2025-62518): digits behind a NUL are none.
 fn octal(field: &[u8]) -> Option<u64> {
-    let text = text(field).trim_ascii();
+    let text = text(field);
+    if field[text.len()..].iter().any(u8::is_ascii_digit) {
+        return None;
+    }
+    let text = text.trim_ascii();
     text.iter().try_fold(0_u64, |value, byte| {
         let digit = byte.checked_sub(b'0').filter(|digit| *digit < 8)?;
         value.checked_mul(8)?.checked_add(u64::from(digit))
@@ -163,6 +169,8 @@ mod tests {
             (b"0000648\0", Err("not an octal number")),
             (b"-000001\0", Err("not an octal number")),
             (b"1 1\0\0\0\0\0", Err("not an octal number")),
+            (b"\x000000644", Err("not an octal number")),
+            (b"644\x000001", Err("not an octal number")),
             (b"\x80\0\0\0\0\0\x01\0", Ok(256)),
             (b"\xff\xff\xff\xff\xff\xff\xff\xff", Ok(-1)),
             (b"\xff\xff\xff\xff\xff\xff\xff\xfe", Ok(-2)),
