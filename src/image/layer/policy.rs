@@ -70,6 +70,7 @@ pub(super) enum Verdict {
 /// Labels of SELinux are those of the machine that built the layer: engines leave them out, too. What the
 /// kernel obeys otherwise (`trusted.*`, where overlayfs keeps its own, other modules' `security.*`, access
 /// lists in `system.*`) is refused, since leaving it out could make a file more open than it is meant to be.
+/// Access lists as star writes them (`SCHILY.acl.*`) are no attributes; they are passed over, as in all engines.
 pub(super) fn xattr(name: &[u8], owners: Owners) -> Verdict {
     match name {
         b"security.capability" if owners == Owners::One => Verdict::Drop,

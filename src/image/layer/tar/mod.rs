@@ -67,6 +67,9 @@ pub struct Reader<R> {
     place: Place,
 }
 
+/// Bytes of a name in a message: no path is longer, and what is none can have a megabyte.
+const LONGEST_TOLD: usize = 4096;
+
 #[derive(Debug)]
 enum Place {
     Header(u64),
@@ -96,7 +99,11 @@ impl<R: BufRead> Reader<R> {
     pub fn place(&self) -> String {
         match &self.place {
             Place::Header(at) => format!("header at byte {at}"),
-            Place::Entry(name) => format!("entry {:?}", String::from_utf8_lossy(name)),
+            Place::Entry(name) => {
+                let (start, rest) = name.split_at(name.len().min(LONGEST_TOLD));
+                let dots = if rest.is_empty() { "" } else { "…" };
+                format!("entry {:?}{dots}", String::from_utf8_lossy(start))
+            }
         }
     }
 

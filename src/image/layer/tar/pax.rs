@@ -187,12 +187,19 @@ fn once<T>(place: &mut Option<T>, key: &[u8], value: T) -> Result<(), Fault> {
     }
 }
 
+/// Each is held against all others; no file system of Linux keeps more of them in 64 KiB (xattr(7)) than this
+/// with names and values of any use.
+const MOST_XATTRS: usize = 256;
+
 fn xattr(list: &mut Xattrs, key: &[u8], name: Vec<u8>, value: Vec<u8>) -> Result<(), Fault> {
     if name.is_empty() || name.contains(&0) {
         return Err(Fault::Pax("no name of an extended attribute"));
     }
     if list.iter().any(|(known, _)| *known == name) {
         return Err(Fault::PaxTwice(String::from_utf8_lossy(key).into_owned()));
+    }
+    if list.len() == MOST_XATTRS {
+        return Err(Fault::Pax("more than 256 extended attributes"));
     }
     list.push((name, value));
     Ok(())
