@@ -7,15 +7,27 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use bulkhead::image::documents::Layer;
-use bulkhead::image::layer::{self, Error, Form, Unpacked};
+use bulkhead::image::layer::{self, Error, Form, Unpacked, Unpacking};
 
 use crate::harness::needs;
 use crate::images::{Entry, Packed};
 use crate::unpacked::{Ground, described, policy};
 
-fn flatten(ground: &Ground, name: &str, layers: &[Packed]) -> Result<Vec<Unpacked>, Error> {
+pub(crate) fn flatten(
+    ground: &Ground,
+    name: &str,
+    layers: &[Packed],
+) -> Result<Vec<Unpacked>, Error> {
     fs::create_dir(ground.path(name)).unwrap();
     let into = File::open(ground.path(name)).unwrap();
+    flatten_as(&into, layers, &policy(Form::Flat))
+}
+
+pub(crate) fn flatten_as(
+    into: &File,
+    layers: &[Packed],
+    how: &Unpacking,
+) -> Result<Vec<Unpacked>, Error> {
     let described: Vec<Layer> = layers.iter().map(described).collect();
     let open = |layer: &Layer| {
         let packed = layers
@@ -24,7 +36,35 @@ fn flatten(ground: &Ground, name: &str, layers: &[Packed]) -> Result<Vec<Unpacke
         let blob = packed.unwrap().blob.clone();
         Ok(Box::new(io::Cursor::new(blob)) as Box<dyn io::Read + Send>)
     };
-    layer::flatten(&described, open, into.as_fd(), &policy(Form::Flat))
+    layer::flatten(&described, open, into.as_fd(), how)
+}
+
+/// Unpacks and completes layers under `PREFIX0` and so on, and mounts them as `PREFIXmerged`.
+pub(crate) fn overlay(ground: &Ground, prefix: &str, layers: &[Packed]) {
+    let name = |number: usize| format!("{prefix}{number}");
+    let mut dirs: Vec<File> = Vec::new();
+    for (number, packed) in layers.iter().enumerate() {
+        let done = ground
+            .unpack_into(&name(number), packed, &policy(Form::Overlay))
+            .unwrap();
+        let into = File::open(ground.path(&name(number))).unwrap();
+        let below: Vec<BorrowedFd<'_>> = dirs.iter().rev().map(AsFd::as_fd).collect();
+        layer::complete(&done.leanings, &below, into.as_fd()).unwrap();
+        dirs.push(into);
+    }
+    let lower: Vec<String> = (0..layers.len())
+        .rev()
+        .map(|number| ground.path(&name(number)).display().to_string())
+        .collect();
+    let merged = ground.path(&format!("{prefix}merged"));
+    fs::create_dir(&merged).unwrap();
+    let options = format!("lowerdir={}", lower.join(":"));
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "overlay", "-o", &options, "overlay"])
+        .arg(merged)
+        .status()
+        .unwrap();
+    assert!(mounted.success());
 }
 
 /// The layers of the tests: what an image's base has, and what is built upon it.
@@ -140,33 +180,7 @@ fn layers_become_one_tree() {
 fn overlayfs_shows_the_same_of_completed_layers() {
     needs!(root, overlay);
     let ground = Ground::new("overlay");
-    let mut dirs: Vec<File> = Vec::new();
-    for (number, packed) in layers().iter().enumerate() {
-        let done = ground
-            .unpack_into(&number.to_string(), packed, &policy(Form::Overlay))
-            .unwrap();
-        let into = File::open(ground.path(&number.to_string())).unwrap();
-        let below: Vec<BorrowedFd<'_>> = dirs.iter().rev().map(AsFd::as_fd).collect();
-        assert_eq!(done.leanings.is_empty(), number == 0);
-        layer::complete(&done.leanings, &below, into.as_fd()).unwrap();
-        dirs.push(into);
-    }
-    let lower = ["2", "1", "0"]
-        .map(|name| ground.path(name).display().to_string())
-        .join(":");
-    fs::create_dir(ground.path("merged")).unwrap();
-    let mounted = std::process::Command::new("mount")
-        .args([
-            "-t",
-            "overlay",
-            "-o",
-            &format!("lowerdir={lower}"),
-            "overlay",
-        ])
-        .arg(ground.path("merged"))
-        .status()
-        .unwrap();
-    assert!(mounted.success());
+    overlay(&ground, "", &layers());
     assert_result(&ground.path("merged"));
     let usr = fs::metadata(ground.path("1/usr")).unwrap();
     assert_eq!((usr.mode() & 0o7777, usr.uid(), usr.gid()), (0o750, 5, 6));

@@ -4,6 +4,8 @@
 mod attacks;
 mod below;
 mod blobs;
+mod bounds;
+mod completing;
 #[path = "../harness/mod.rs"]
 mod harness;
 #[path = "../harness/images/mod.rs"]
@@ -12,6 +14,7 @@ mod memory;
 mod peers;
 mod trees;
 mod unpacked;
+mod unprivileged;
 
 use std::io::Read;
 

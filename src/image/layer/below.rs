@@ -170,6 +170,13 @@ impl<'a> Below<'a> {
     }
 }
 
+/// Whether nothing of the layers below a directory is shown in it.
+pub(super) fn is_opaque(dir: BorrowedFd<'_>) -> bool {
+    [c"trusted.overlay.opaque", c"user.overlay.opaque"]
+        .iter()
+        .any(|mark| xattr::get(dir, mark).is_ok_and(|value| value == b"y"))
+}
+
 fn step(dirs: &[OwnedFd], name: &CStr) -> Result<Step, Fault> {
     let act = Fault::call("look at a layer below");
     let mut parts = Vec::new();
@@ -190,11 +197,9 @@ fn step(dirs: &[OwnedFd], name: &CStr) -> Result<Step, Fault> {
             break;
         }
         let part = openat(dir, name, DIRECTORY, Mode::empty()).map_err(&act)?;
-        let is_opaque = [c"trusted.overlay.opaque", c"user.overlay.opaque"]
-            .iter()
-            .any(|mark| xattr::get(part.as_fd(), mark).is_ok_and(|value| value == b"y"));
+        let hides = is_opaque(part.as_fd());
         parts.push(part);
-        if is_opaque {
+        if hides {
             break;
         }
     }

@@ -114,7 +114,9 @@ pub enum Fault {
     Entries(u64),
     #[error("it unpacks to more than {0} times its size")]
     Ratio(u64),
-    #[error("what the layer takes from those below it is more than can be held: {0} names")]
+    #[error(
+        "what the layer takes from those below it or removes is more than can be held: {0} names"
+    )]
     Leanings(usize),
 
     // --- the system ---

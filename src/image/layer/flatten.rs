@@ -68,7 +68,8 @@ pub fn flatten(
     if let Some((_, error)) = work.error {
         return Err(error);
     }
-    let time = work.root.unwrap_or(TimeSpec::new(0, 0));
+    let (mode, time) = work.root.unwrap_or((0o755, TimeSpec::new(0, 0)));
+    fchmod(into, Mode::from_bits_truncate(mode)).map_err(of_root("set the mode of the root"))?;
     futimens(into, &time, &time).map_err(of_root("set the time of the root"))?;
     Ok(work.merged)
 }
@@ -78,8 +79,8 @@ struct Work {
     /// Unpacked, and not yet moved to the tree.
     done: Vec<Option<(Staging, Unpacked)>>,
     merged: Vec<Unpacked>,
-    /// The time that the topmost layer that describes the root gives it.
-    root: Option<TimeSpec>,
+    /// The mode and time that the topmost layer that describes the root gives it.
+    root: Option<(libc::mode_t, TimeSpec)>,
     /// Of the lowest layer that has one.
     error: Option<(usize, Error)>,
 }
@@ -126,7 +127,8 @@ impl Work {
     ) -> Result<(), Fault> {
         if unpacked.describes_root {
             let stat = fstat(&staging.dir).map_err(Fault::call("look at the root"))?;
-            self.root = Some(TimeSpec::new(stat.st_mtime, stat.st_mtime_nsec));
+            let time = TimeSpec::new(stat.st_mtime, stat.st_mtime_nsec);
+            self.root = Some((stat.st_mode, time));
         }
         merge(staging.dir.as_fd(), unpacked, into)?;
         staging.remove(into)

@@ -16,6 +16,8 @@ pub struct Leanings {
     /// Hard links, and the names below that they are to be further names of.
     links: BTreeMap<Vec<u8>, Vec<u8>>,
     cost: usize,
+    /// Paid for.
+    names: usize,
 }
 
 impl Leanings {
@@ -28,8 +30,13 @@ impl Leanings {
         self.directories.iter().map(Vec::as_slice)
     }
 
-    pub fn is_directory(&self, path: &[u8]) -> bool {
-        self.directories.contains(path)
+    pub(super) fn all_directories(&self) -> &BTreeSet<Vec<u8>> {
+        &self.directories
+    }
+
+    /// What a name is to be a name of.
+    pub(super) fn target(&self, path: &[u8]) -> Option<&[u8]> {
+        self.links.get(path).map(Vec::as_slice)
     }
 
     /// Names, and what they are to be names of.
@@ -73,10 +80,12 @@ impl Leanings {
             .retain(|other, _| !is_below(other) && other != path);
     }
 
-    fn pay(&mut self, length: usize) -> Result<(), Fault> {
+    /// For a name more that is held until the layer is in its place.
+    pub(super) fn pay(&mut self, length: usize) -> Result<(), Fault> {
         self.cost += length + EACH;
+        self.names += 1;
         if self.cost > MOST {
-            return Err(Fault::Leanings(self.directories.len() + self.links.len()));
+            return Err(Fault::Leanings(self.names));
         }
         Ok(())
     }

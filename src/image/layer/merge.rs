@@ -1,5 +1,6 @@
 //! One tree moved into another that lies below it.
 
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -13,12 +14,12 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, linkat, unlinkat};
 use super::error::Fault;
 use super::leanings::Leanings;
 use super::names;
-use super::walk::{DIRECTORY, Nothing, Walk};
+use super::walk::{DIRECTORY, Nothing, Walk, open_to_change};
 use super::write::{Removed, Unpacked};
 use crate::sys::{sweep, xattr};
 
 /// Puts an unpacked layer over the tree of those below it: first the links that it makes to their files, then
-/// what it removes, then what it has. `layer` is empty afterwards. The time of the root is the caller's to set.
+/// what it removes, then what it has. `layer` is empty afterwards. Mode and time of the root are the caller's to set.
 pub(super) fn merge(
     layer: BorrowedFd<'_>,
     unpacked: &Unpacked,
@@ -28,8 +29,14 @@ pub(super) fn merge(
     remove(tree, &unpacked.removed)?;
     let mut merging = Merging {
         tree,
-        leanings: &unpacked.leanings,
+        leaning: unpacked.leanings.all_directories(),
+        moved: (0, &[]),
+        met: Vec::new(),
     };
+    // Its names could not be moved otherwise.
+    let own = fstat(layer).map_err(Fault::call("look at the root"))?;
+    fchmod(layer, Mode::from_bits_truncate(own.st_mode) | Mode::S_IRWXU)
+        .map_err(Fault::call("set the mode of the root"))?;
     merging.directory(layer, tree, &mut Vec::new())?;
     if unpacked.describes_root {
         dress(layer, tree)?;
@@ -94,7 +101,7 @@ pub(super) fn clear(dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Fault> {
         Err(Errno::EISDIR) => {}
         Err(errno) => return Err(act(errno)),
     }
-    sweep::empty(open(dir, name)?).map_err(&act)?;
+    sweep::empty(open_to_change(dir, name)?).map_err(&act)?;
     unlinkat(dir, name, UnlinkatFlags::RemoveDir).map_err(act)
 }
 
@@ -113,7 +120,11 @@ pub(super) struct Merging<'a> {
     /// Where links lead from.
     pub(super) tree: BorrowedFd<'a>,
     /// Directories of the layer that are to look like those they come upon.
-    pub(super) leanings: &'a Leanings,
+    pub(super) leaning: &'a BTreeSet<Vec<u8>>,
+    /// How much of a path in the layer is another one in the tree, and that.
+    pub(super) moved: (usize, &'a [u8]),
+    /// Those that have come upon one.
+    pub(super) met: Vec<Vec<u8>>,
 }
 
 impl Merging<'_> {
@@ -150,23 +161,27 @@ impl Merging<'_> {
             Err(errno) => return Err(act(errno)),
         };
         let own = fstatat(from, name, AtFlags::AT_SYMLINK_NOFOLLOW).map_err(act)?;
-        let is_leaning = self.leanings.is_directory(path);
+        let is_leaning = self.leaning.contains(path);
+        if is_leaning {
+            self.met.push(path.clone());
+        }
         match (kind(&own), kind(&there)) {
             (libc::S_IFDIR, libc::S_IFDIR) => {
-                let (own_dir, dir) = (open(from, name)?, open(to, name)?);
+                let (own_dir, dir) = (open_to_change(from, name)?, open_to_change(to, name)?);
                 self.directory(own_dir.as_fd(), dir.as_fd(), path)?;
-                if is_leaning {
-                    set_time(dir.as_fd(), &there)?;
-                } else {
+                let like = if is_leaning { &there } else { &own };
+                if !is_leaning {
                     dress(own_dir.as_fd(), dir.as_fd())?;
-                    set_time(dir.as_fd(), &own)?;
                 }
+                set_mode(dir.as_fd(), like)?;
+                set_time(dir.as_fd(), like)?;
             }
             // The layer goes through a link of those below: its files are where that leads.
             (libc::S_IFDIR, libc::S_IFLNK) if is_leaning => {
-                let own_dir = open(from, name)?;
+                let own_dir = open_to_change(from, name)?;
                 let mut walk = Walk::making(self.tree)?;
-                let parts = names::parts(path)?;
+                let (length, place) = self.moved;
+                let parts = names::parts(&[place, &path[length..]].concat())?;
                 if !walk.enter(&parts, &mut Plain)? {
                     return Err(Fault::Parent(String::from_utf8_lossy(path).into_owned()));
                 }
@@ -271,6 +286,10 @@ fn attributes(of: BorrowedFd<'_>) -> Result<Vec<CString>, Fault> {
         is_users || name == b"security.capability"
     });
     Ok(names)
+}
+
+fn set_mode(of: BorrowedFd<'_>, like: &libc::stat) -> Result<(), Fault> {
+    fchmod(of, Mode::from_bits_truncate(like.st_mode)).map_err(Fault::call("set the mode"))
 }
 
 pub(super) fn set_time(of: BorrowedFd<'_>, like: &libc::stat) -> Result<(), Fault> {

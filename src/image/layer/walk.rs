@@ -20,6 +20,11 @@ use super::names::DEEPEST;
 /// As the kernel counts them (path_resolution(7)).
 const MOST_LINKS: u32 = 40;
 
+/// Parts of their targets that are gone through: for one name, and for all of a layer. A target of many
+/// `a/../` costs as many look-ups, and hostile layers have many names through it.
+const MOST_PARTS: usize = 1024;
+const MOST_PARTS_OF_ALL: usize = 1 << 24;
+
 pub(super) const DIRECTORY: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_DIRECTORY)
     .union(OFlag::O_NOFOLLOW)
@@ -66,6 +71,8 @@ pub(super) struct Walk {
     levels: Vec<Level>,
     /// Whether the times of directories are put back when they are left.
     keeps_times: bool,
+    /// Parts of targets of links.
+    parts: usize,
 }
 
 impl Walk {
@@ -85,6 +92,7 @@ impl Walk {
         let mut walk = Self {
             levels: Vec::new(),
             keeps_times,
+            parts: 0,
         };
         walk.push(CString::default(), dir, None)?;
         Ok(walk)
@@ -129,6 +137,7 @@ impl Walk {
         self.leave_to(same + 1)?;
         let mut ahead: Vec<CString> = parts[same..].iter().rev().cloned().collect();
         let mut links = 0;
+        let most = MOST_PARTS_OF_ALL.min(self.parts + MOST_PARTS);
         while let Some(name) = ahead.pop() {
             match name.to_bytes() {
                 b"" | b"." => continue,
@@ -171,6 +180,10 @@ impl Walk {
                         self.leave_to(1)?;
                     }
                     let parts = target.split(|b| *b == b'/').rev();
+                    self.parts += parts.clone().count();
+                    if self.parts > most {
+                        return Err(Fault::Links);
+                    }
                     ahead.extend(parts.filter_map(|part| CString::new(part).ok()));
                 }
                 Err(fault) => return Err(fault),
@@ -202,9 +215,7 @@ impl Walk {
                     return Err(act(Errno::ENOTDIR));
                 }
                 let mode = Mode::from_bits_truncate(stat.st_mode);
-                let open = mode | Mode::S_IRWXU;
-                fchmodat(self.dir(), name, open, FchmodatFlags::FollowSymlink).map_err(&act)?;
-                let dir = openat(self.dir(), name, DIRECTORY, Mode::empty()).map_err(&act)?;
+                let dir = open_to_change(self.dir(), name)?;
                 self.push(name.into(), dir, Some(mode))
             }
             Err(errno) => Err(act(errno)),
@@ -223,6 +234,13 @@ impl Walk {
             let stat = fstat(&level.dir).map_err(Fault::call("look at a directory"))?;
             level.gives_group = stat.st_mode & libc::S_ISGID != 0;
             level.time = Some(TimeSpec::new(stat.st_mtime, stat.st_mtime_nsec));
+            // Without privilege nothing can be made in it; it is ours, and gets the mode back.
+            let mode = Mode::from_bits_truncate(stat.st_mode);
+            if !mode.contains(Mode::S_IRWXU) {
+                let open = mode | Mode::S_IRWXU;
+                fchmod(&level.dir, open).map_err(Fault::call("open a directory to writing"))?;
+                level.mode = Some(mode);
+            }
         }
         self.levels.push(level);
         Ok(())
@@ -267,6 +285,21 @@ impl Level {
         }
         Ok(())
     }
+}
+
+/// Opens a directory whose own mode may keep its owner out.
+pub(super) fn open_to_change(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Fault> {
+    let act = Fault::call("open a directory");
+    let stat = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).map_err(&act)?;
+    if stat.st_mode & libc::S_IFMT != libc::S_IFDIR {
+        return Err(act(Errno::ENOTDIR));
+    }
+    let mode = Mode::from_bits_truncate(stat.st_mode);
+    if !mode.contains(Mode::S_IRWXU) {
+        let open = mode | Mode::S_IRWXU;
+        fchmodat(dir, name, open, FchmodatFlags::FollowSymlink).map_err(&act)?;
+    }
+    openat(dir, name, DIRECTORY, Mode::empty()).map_err(act)
 }
 
 /// Makes a directory with what one has of which nothing is said.

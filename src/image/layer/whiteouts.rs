@@ -22,6 +22,7 @@ impl Writer<'_> {
     pub(super) fn remove(&mut self, name: &CStr) -> Result<(), Fault> {
         if self.how.form == Form::Flat {
             let path = self.walk.path(name);
+            self.done.leanings.pay(path.len())?;
             self.done.removed.push(Removed::Entry(path));
             return Ok(());
         }
@@ -42,6 +43,7 @@ impl Writer<'_> {
     pub(super) fn hide_content(&mut self) -> Result<(), Fault> {
         if self.how.form == Form::Flat {
             let path = self.walk.path(c"");
+            self.done.leanings.pay(path.len())?;
             self.done.removed.push(Removed::Content(path));
             return Ok(());
         }

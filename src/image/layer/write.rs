@@ -18,7 +18,7 @@ use super::leanings::Leanings;
 use super::names::{self, Named};
 use super::policy::{Devices, Form, Unpacking};
 use super::tar::{Entry, Holes, Kind, Reader};
-use super::walk::{DIRECTORY, Nothing, Walk};
+use super::walk::{Nothing, Walk, open_to_change};
 use super::whiteouts::{Making, check_whiteout, is_overlay_whiteout};
 use crate::sys::{errno, sweep, xattr};
 
@@ -290,8 +290,11 @@ impl<'a> Writer<'a> {
             self.clear_if_there(name)?;
             parts.push(target_name);
             let target: Vec<&[u8]> = parts.iter().map(|part| part.to_bytes()).collect();
+            let target = target.join(&b'/');
+            // What the layer has as a further name of another one is that one.
+            let target = self.done.leanings.target(&target).unwrap_or(&target).into();
             let path = self.walk.path(name);
-            return self.done.leanings.add_link(path, target.join(&b'/'));
+            return self.done.leanings.add_link(path, target);
         };
         if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
             return Err(Fault::Link("to a directory"));
@@ -345,7 +348,7 @@ impl<'a> Writer<'a> {
             Err(Errno::EISDIR) => {}
             other => return other.map_err(act),
         }
-        let dir = openat(self.walk.dir(), name, DIRECTORY, Mode::empty()).map_err(&act)?;
+        let dir = open_to_change(self.walk.dir(), name)?;
         sweep::empty(dir).map_err(&act)?;
         unlinkat(self.walk.dir(), name, UnlinkatFlags::RemoveDir).map_err(&act)?;
         self.targets.forget()?;
