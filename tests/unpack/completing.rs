@@ -51,6 +51,9 @@ fn a_directory_keeps_its_mode_where_another_entry_comes_to_it_through_a_link() {
     }
 }
 
+/// A name, what the upper layer has, and what files have then; none is there where that is empty.
+type Case<'a> = (&'a str, Vec<Entry>, &'a [(&'a str, &'a str)]);
+
 #[test]
 fn a_hard_link_to_a_file_below_is_to_that_whatever_the_layer_does_to_its_name() {
     needs!(root, overlay);
@@ -62,7 +65,7 @@ fn a_hard_link_to_a_file_below_is_to_that_whatever_the_layer_does_to_its_name() 
         Entry::file("d/f", b"old"),
     ];
     let link = |name, target| Entry::hardlink(name, target);
-    let cases: [(&str, Vec<Entry>, &[(&str, &str)]); 6] = [
+    let cases: [Case<'_>; 6] = [
         (
             "removed",
             vec![link("n", "f"), Entry::file(".wh.f", b"")],
