@@ -103,7 +103,8 @@ fn stats_have_the_keys_and_the_types_of_runcs() {
     // The kernel tells of few pages late, and of none of them not at all.
     let script = "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; head -c 4194304 /dev/zero >/dev/shm/x; echo done; exec sleep 60";
     let mut bundle = Bundle::busybox(script);
-    let cpu = json!({ "quota": 10000, "period": 50000 });
+    // So little that it is throttled on a busy machine as well.
+    let cpu = json!({ "quota": 4000, "period": 100000 });
     bundle.set("/linux/resources/cpu", cpu);
     bundle.set("/linux/resources/pids", json!({ "limit": 20 }));
     let shape_of = |program: &OsStr| {
