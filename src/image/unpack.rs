@@ -87,6 +87,9 @@ impl Draft {
         let blob =
             |layer: &super::documents::Layer| source.blob(&layer.blob).map_err(io::Error::other);
         let unpacked = layer::flatten(&chosen.layers, blob, root.as_fd(), how)?;
+        for (layer, done) in chosen.layers.iter().zip(&unpacked) {
+            done.dropped.warn(&layer.blob.digest);
+        }
 
         let users = Users::read(root.as_fd())?;
         let mut settings = settings.clone();

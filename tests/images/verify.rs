@@ -113,3 +113,23 @@ fn what_layers_remove_and_share_verifies() {
     ground.load("one", Image::of([below, above]));
     ground.verifies();
 }
+
+#[test]
+fn a_document_that_was_changed_on_disk_is_believed_by_nobody() {
+    needs!(root);
+    let ground = Ground::new("document");
+    let name = ground.load("one", image("one"));
+    let store = ground.store();
+    let found = store.resolve(&name).unwrap();
+    let id = store.manifest(&found).unwrap().config.digest;
+    let path = ground.store_path().join("blobs/sha256").join(id.hex());
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains("amd64"), "{text}");
+    fs::write(&path, text.replace("amd64", "arm64")).unwrap();
+    ground
+        .call(&["inspect", &name])
+        .failed_with("has changed it");
+    ground.call(&["rm", &name]).succeeded();
+    ground.call(&["load", "-q", "oci:one"]).succeeded();
+    ground.call(&["inspect", &name]).succeeded();
+}

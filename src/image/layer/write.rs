@@ -20,6 +20,7 @@ use super::policy::{Devices, Form, Unpacking};
 use super::tar::{Entry, Holes, Kind, Reader};
 use super::walk::{Nothing, Walk, open_to_change};
 use super::whiteouts::{Making, check_whiteout, is_overlay_whiteout};
+use crate::image::Digest;
 use crate::sys::{errno, sweep, xattr};
 
 /// What came of a layer.
@@ -36,7 +37,7 @@ pub struct Unpacked {
     pub removed: Vec<Removed>,
 }
 
-/// What was left out, by policy: a line of warning where it is not 0.
+/// What was left out, by policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
     /// Entries that are the caller's and were another's.
@@ -45,6 +46,28 @@ pub struct Dropped {
     pub capabilities: u64,
     /// Labels of SELinux, and attributes that the file system does not have.
     pub xattrs: u64,
+}
+
+impl Dropped {
+    /// A line of warning for each kind that there was.
+    pub fn warn(&self, layer: &Digest) {
+        for (count, what) in [
+            (self.owners, "entries are the caller's and were another's"),
+            (
+                self.devices,
+                "devices were left out, which only root can make",
+            ),
+            (
+                self.capabilities,
+                "capabilities of files were left out, which only root can give",
+            ),
+            (self.xattrs, "extended attributes were left out"),
+        ] {
+            if count > 0 {
+                log::warn!("layer {layer}: {count} {what}");
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -77,7 +77,8 @@ impl Archive {
 
     /// Where a member lies, and its size.
     pub(super) fn find(&self, name: &str) -> Result<(u64, u64), Error> {
-        let mut name = name;
+        // As the names of members are kept.
+        let mut name = name.trim_start_matches("./");
         for _ in 0..=MOST_LINKS {
             match self.members.get(name) {
                 Some(Member::File { at, size }) => return Ok((*at, *size)),

@@ -8,9 +8,9 @@ use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, fstatat};
 
 use super::{Error, Scratch, Store};
-use crate::image::Digest;
 use crate::image::documents::Descriptor;
 use crate::image::source::{blob_path, open_blob};
+use crate::image::{Digest, Hasher};
 
 impl Store {
     /// Whether the blob is there with its size. [`super::Using`] keeps it there.
@@ -27,7 +27,7 @@ impl Store {
         Ok(open_blob(self.dir(), &self.path, descriptor)?)
     }
 
-    /// A whole document, as it was verified when it came.
+    /// A whole document; what it says decides what is run, so that it is held against its digest each time.
     pub fn read_blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         let mut file = self.open_blob(descriptor)?;
@@ -35,6 +35,13 @@ impl Store {
         read.map_err(|error| {
             self.fault(&blob_path(&descriptor.digest), "read")(crate::sys::errno(&error))
         })?;
+        let mut hasher = Hasher::new(descriptor.digest.algorithm());
+        hasher.update(&bytes);
+        let found = hasher.finish();
+        if found != descriptor.digest {
+            let path = self.path.join(blob_path(&descriptor.digest));
+            return Err(Error::Changed { path, found });
+        }
         Ok(bytes)
     }
 

@@ -22,6 +22,10 @@ pub enum Error {
         path: PathBuf,
         cause: documents::Error,
     },
+    #[error(
+        "{path}: its content is {found}: the disk or somebody has changed it; \"image rm\" and take it again"
+    )]
+    Changed { path: PathBuf, found: Digest },
     #[error("{path}: {cause}")]
     Record {
         path: PathBuf,
@@ -57,16 +61,5 @@ impl Error {
             act,
             errno,
         }
-    }
-
-    /// Whether there is no room left: then the store is as it was before.
-    pub fn is_full(&self) -> bool {
-        matches!(
-            self,
-            Self::Call {
-                errno: Errno::ENOSPC | Errno::EDQUOT,
-                ..
-            }
-        )
     }
 }

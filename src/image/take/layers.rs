@@ -221,6 +221,7 @@ impl Crew<'_> {
             let tree = self.scratch.make_layer(&tree_name(*place))?;
             let stream = Watched { file, crew: self };
             let unpacked = layer::unpack(stream, job.layer, tree.as_fd(), &self.how.unpacking)?;
+            unpacked.dropped.warn(&job.layer.blob.digest);
             let (entries, bytes) = (unpacked.entries, unpacked.bytes);
             self.how.progress.tell(Event::Unpacked {
                 blob,
