@@ -80,6 +80,10 @@ fn remove(tree: BorrowedFd<'_>, removed: &[Removed]) -> Result<(), Fault> {
             }
             Removed::Content(path) => {
                 if walk.enter_if_there(&names::parts(path)?)? {
+                    // By a link below: no layer may hide the whole tree, where the others wait besides.
+                    if walk.path(c"").is_empty() {
+                        return Err(Fault::Whiteout(".wh..wh..opq".into()));
+                    }
                     let dir = walk
                         .top()
                         .dir
