@@ -12,6 +12,7 @@
 mod below;
 mod blob;
 mod complete;
+mod direct;
 mod dress;
 mod error;
 mod flatten;

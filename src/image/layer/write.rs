@@ -12,6 +12,7 @@ use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmod, fchmodat, fstatat, mkdi
 use nix::sys::time::TimeSpec;
 use nix::unistd::{UnlinkatFlags, getegid, geteuid, linkat, symlinkat, unlinkat};
 
+use super::direct::{Direct, LARGE};
 use super::dress::bits;
 use super::error::Fault;
 use super::leanings::Leanings;
@@ -83,6 +84,7 @@ pub(super) struct Writer<'a> {
     pub(super) walk: Walk,
     /// For targets of hard links, which are mostly elsewhere.
     targets: Walk,
+    direct: Option<Direct>,
     pub(super) done: Unpacked,
     pub(super) own: (u32, u32),
     /// Whether modes are made as they are asked for; else each is set anew.
@@ -109,6 +111,7 @@ impl<'a> Writer<'a> {
             how,
             walk,
             targets: Walk::looking(into)?,
+            direct: Direct::on(into),
             done: Unpacked::default(),
             own: (geteuid().as_raw(), getegid().as_raw()),
             has_no_mask,
@@ -244,9 +247,10 @@ impl<'a> Writer<'a> {
                 Err(errno) => return Err(Fault::call("create")(errno)),
             }
         };
-        match holes {
-            None => write_all(&file, content)?,
-            Some(holes) => write_pieces(&file, holes, content)?,
+        match (holes, &mut self.direct) {
+            (None, Some(direct)) if entry.size >= LARGE => direct.write(&file, content)?,
+            (None, _) => write_all(&file, content)?,
+            (Some(holes), _) => write_pieces(&file, holes, content)?,
         }
         self.dress_file(&file, entry)
     }

@@ -238,10 +238,10 @@ impl<R: BufRead> Reader<R> {
         Ok(text)
     }
 
-    /// GNU's long names end in a NUL.
+    /// GNU's long names end in a NUL; another before it is a part of the name to some readers.
     fn long_name(&mut self, header: &Header<'_>) -> Result<Vec<u8>, Fault> {
         let mut name = self.extension(header)?;
-        while name.last() == Some(&0) {
+        if name.last() == Some(&0) {
             name.pop();
         }
         if name.is_empty() || name.contains(&0) {
