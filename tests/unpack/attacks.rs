@@ -291,6 +291,10 @@ fn an_archive_with_two_meanings_has_none() {
     assert_refused(&ground, "holes", &[holes], "is there twice");
     let unknown = Entry::new(b'V', "x", 0);
     assert_refused(&ground, "kind", &[unknown], "type flag 'V'");
+    let unmarked = Entry::dir("d").patch(257, [0; 8]);
+    assert_refused(&ground, "unmarked", &[unmarked], "type flag '5'");
+    let marked = Entry::dir("d").patch(257, b"ustar\x00  ");
+    assert_refused(&ground, "marked", &[marked], "magic: ");
     for (name, tar, text) in [
         (
             "global",

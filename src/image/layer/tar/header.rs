@@ -13,10 +13,25 @@ impl<'a> Header<'a> {
         let sum: u32 = block.iter().map(|b| u32::from(*b)).sum();
         let own: u32 = block[148..156].iter().map(|b| u32::from(*b)).sum();
         let told = octal(&block[148..156]).ok_or(Fault::Checksum)?;
-        if told == u64::from(sum - own + 8 * u32::from(b' ')) {
-            Ok(Self(block))
-        } else {
-            Err(Fault::Checksum)
+        if told != u64::from(sum - own + 8 * u32::from(b' ')) {
+            return Err(Fault::Checksum);
+        }
+        let header = Self(block);
+        header.check_format()?;
+        Ok(header)
+    }
+
+    /// The three forms that all readers know: POSIX's, GNU's, and the one before both, which has files and
+    /// links alone. In others some see an extended header, or a prefix of the name, where others see none.
+    fn check_format(&self) -> Result<(), Fault> {
+        match &self.0[257..265] {
+            b"ustar\x0000" | b"ustar  \0" => Ok(()),
+            [0, 0, 0, 0, 0, 0, 0, 0] if matches!(self.kind(), 0 | b'0'..=b'2') => Ok(()),
+            [0, 0, 0, 0, 0, 0, 0, 0] => Err(Fault::Kind(char::from(self.kind()))),
+            _ => Err(Fault::Field {
+                field: "magic",
+                cause: "neither POSIX's nor GNU's",
+            }),
         }
     }
 
