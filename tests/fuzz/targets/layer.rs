@@ -46,7 +46,10 @@ fn outside(place: &Path) -> Vec<String> {
     let mut seen = Vec::new();
     let mut ahead = vec![place.to_path_buf()];
     while let Some(dir) = ahead.pop() {
-        let mut names: Vec<_> = fs::read_dir(&dir).unwrap().map(|e| e.unwrap().path()).collect();
+        let mut names: Vec<_> = fs::read_dir(&dir)
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .collect();
         names.sort();
         for path in names {
             let stat = fs::symlink_metadata(&path).unwrap();

@@ -42,14 +42,34 @@ fn archives() -> Vec<Vec<u8>> {
         Entry::file([&long, "2"].concat(), b""),
         Entry::file("x", b"x").xattr("user.a", b"b"),
         Entry::file("big", b"x").size(-1),
-        Entry::file("pax", b"x").pax("size", b"1").pax("LIBARCHIVE.xattr.user.b", b"aGk="),
+        Entry::file("pax", b"x")
+            .pax("size", b"1")
+            .pax("LIBARCHIVE.xattr.user.b", b"aGk="),
     ];
-    let pieces: &[(u64, &[u8])] = &[(0, b"a"), (4096, b"b"), (9000, b"c"), (10_000, b"d"), (20_000, b"e")];
+    let pieces: &[(u64, &[u8])] = &[
+        (0, b"a"),
+        (4096, b"b"),
+        (9000, b"c"),
+        (10_000, b"d"),
+        (20_000, b"e"),
+    ];
     let holes = [Holes::Old, Holes::Pax00, Holes::Pax01, Holes::Pax10];
-    let mut all: Vec<_> = kinds.iter().map(|entry| Tarball::of([entry.clone()]).end()).collect();
+    let mut all: Vec<_> = kinds
+        .iter()
+        .map(|entry| Tarball::of([entry.clone()]).end())
+        .collect();
     all.extend(holes.map(|form| Tarball::of([Entry::sparse(form, "s", 30_000, pieces)]).end()));
-    all.extend(kinds.windows(3).map(|three| Tarball::of(three.to_vec()).end()));
+    all.extend(
+        kinds
+            .windows(3)
+            .map(|three| Tarball::of(three.to_vec()).end()),
+    );
     all.push(Tarball::of(kinds).end());
-    all.push(Tarball::default().global(&[("comment", "c")]).add(Entry::dir("a")).end());
+    all.push(
+        Tarball::default()
+            .global(&[("comment", "c")])
+            .add(Entry::dir("a"))
+            .end(),
+    );
     all
 }
