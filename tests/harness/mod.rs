@@ -44,7 +44,7 @@ const BASE_CONFIG: &str = include_str!("config.json");
 
 /// No command of a test takes longer, unless it hangs.
 fn patience() -> Duration {
-    Duration::from_secs(30) * needs::slowness()
+    Duration::from_secs(60) * needs::slowness()
 }
 
 /// Where `rootfs-fixtures/build` has put a root filesystem.
@@ -243,17 +243,11 @@ impl Bundle {
         self.finish(self.command(args))
     }
 
-    /// Runs a command to its end. Its output goes to files, so that a container that lives on and
-    /// holds them does not keep anyone waiting; `Outcome::stdout_now` reads what came later.
-    pub(crate) fn finish(&self, mut command: Command) -> Outcome {
+    /// [`finish`] in the bundle.
+    pub(crate) fn finish(&self, command: Command) -> Outcome {
         let number = self.commands.get();
         self.commands.set(number + 1);
-        let [stdout, stderr] = ["out", "err"].map(|name| self.dir.join(format!("{number}.{name}")));
-        command
-            .stdout(File::create(&stdout).unwrap())
-            .stderr(File::create(&stderr).unwrap());
-        let child = command.spawn().unwrap();
-        Outcome::new(&command, wait(child, &command), stdout, &stderr)
+        finish(command, &self.dir.join(number.to_string()))
     }
 
     pub(crate) fn run(&self) -> Outcome {
@@ -412,6 +406,17 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "{what} did not come about");
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Runs a command to its end. Its output goes to files, `PLACE.out` and `PLACE.err`, so that a container that
+/// lives on and holds them does not keep anyone waiting; `Outcome::stdout_now` reads what came later.
+pub(crate) fn finish(mut command: Command, place: &Path) -> Outcome {
+    let [stdout, stderr] = ["out", "err"].map(|end| place.with_extension(end));
+    command
+        .stdout(File::create(&stdout).unwrap())
+        .stderr(File::create(&stderr).unwrap());
+    let child = command.spawn().unwrap();
+    Outcome::new(&command, wait(child, &command), stdout, &stderr)
 }
 
 fn wait(mut child: Child, command: &Command) -> std::process::ExitStatus {

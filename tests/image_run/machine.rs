@@ -1,10 +1,10 @@
 //! A store, a state root and a place for both, as a test's own machine.
 
-use crate::harness::{Outcome, fixture, program, scratch, slowness};
+use crate::harness::{Outcome, finish, fixture, program, scratch, slowness};
 use crate::images::{Entry, Image, Packed, Packing, Tarball};
 use serde_json::{Value, json};
 use std::cell::Cell;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -94,27 +94,10 @@ impl Machine {
         self.finish(self.command(args))
     }
 
-    /// Runs a command to its end, with its output in files: a container that lives on may hold them.
-    pub(crate) fn finish(&self, mut command: Command) -> Outcome {
+    pub(crate) fn finish(&self, command: Command) -> Outcome {
         let number = self.commands.get();
         self.commands.set(number + 1);
-        let [out, err] = ["out", "err"].map(|name| self.dir.join(format!("{number}.{name}")));
-        command
-            .stdout(File::create(&out).unwrap())
-            .stderr(File::create(&err).unwrap());
-        let mut child = command.spawn().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(60) * slowness();
-        loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                return Outcome::new(&command, status, out, &err);
-            }
-            if Instant::now() > deadline {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                panic!("hangs: {command:?}");
-            }
-            thread::sleep(Duration::from_millis(1));
-        }
+        finish(command, &self.dir.join(number.to_string()))
     }
 
     /// A name for a container that no other test of the machine's groups has.

@@ -1,7 +1,7 @@
 //! A store of a test's own, and the built program at work on it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use bulkhead::image::{Digest, Store};
 use serde_json::Value;
 
-use crate::harness::{Outcome, program, scratch};
+use crate::harness::{Outcome, finish, program, scratch};
 use crate::images::{Entry, Image, Packed};
 
 #[derive(Debug)]
@@ -64,16 +64,9 @@ impl Ground {
         self.finish(self.command(args))
     }
 
-    pub(crate) fn finish(&self, mut command: Command) -> Outcome {
+    pub(crate) fn finish(&self, command: Command) -> Outcome {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let file = |kind: &str| self.dir.join(format!(".{number}.{kind}"));
-        let (out, err) = (file("out"), file("err"));
-        let status = command
-            .stdout(File::create(&out).unwrap())
-            .stderr(File::create(&err).unwrap())
-            .status()
-            .unwrap();
-        Outcome::new(&command, status, out, &err)
+        finish(command, &self.dir.join(format!(".{number}.of")))
     }
 
     pub(crate) fn start(&self, args: &[&str]) -> Child {
